@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 import gevent
 import psutil
-from locust import LoadTestShape, between, events
+from locust import LoadTestShape, between, events, runners
 from locust.runners import STATE_INIT, STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRunner
 
 from loadtest import (
@@ -46,6 +46,8 @@ USERS: dict[Mix, list[type[SessionUser]]] = {
 }
 FLUSH_INTERVAL = 0.5
 WATCH_INTERVAL = 0.5
+HEARTBEATS_MISSED = 30
+"""Seconds without a word of a worker: Locust's own 3 end the load of a busy machine. `watch` sees dead workers."""
 STATISTICS_INTERVAL = 60.0
 
 SETTINGS = GeneratorSettings.take(os.environ[SETTINGS_VARIABLE]) if SETTINGS_VARIABLE in os.environ else None
@@ -145,6 +147,7 @@ def prepare_generator(environment: Any, runner: Any, settings: GeneratorSettings
     SessionUser.insecure = settings.insecure
     if (authority := settings.authority) is not None:
         SessionUser.ssl_context_factory = staticmethod(cache(lambda: ssl.create_default_context(cafile=authority)))
+    runners.HEARTBEAT_LIVENESS = HEARTBEATS_MISSED
     if profile.web is None:
         gevent.spawn(forget_statistics, environment)
     if not isinstance(runner, WorkerRunner):

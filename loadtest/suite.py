@@ -19,6 +19,7 @@ from loadtest.runner import NotSteadyError, Run, Runner, Schedule, run_phases
 from loadtest.target import ClusterTarget, TargetError, describe
 
 MakeCluster = Callable[[ClusterSpec], Cluster]
+STEADY_AFTER = "the cluster is steady after the undo"
 FAILURES = (ClusterError, GeneratorError, ProberError, HistoryError, TargetError)
 
 
@@ -136,18 +137,22 @@ def evaluate_run(case: Case, run: Run, history: Path, steady: bool) -> tuple[Cla
     results: list[ClaimResult] = []
     faulty = case.fault != NOTHING.what
     if steady:
-        before = "before the fault" if faulty else "before the measurement"
-        results.append(_check_steady(case, seen).named(f"no request fails {before}"))
+        results.append(check_before(case, seen).named(name_before(case)))
     for name, claims in ((ARRIVAL, case.variant.arrival), *((phase.name, phase.claims) for phase in case.phases)):
         results += (claim.check(seen.within(name)).named(claim.text, name) for claim in claims)
     results += evaluate(case.variant.claims, seen)
     if steady and faulty:
         recovery = broken(run.unsteady_after) if run.unsteady_after else holds("every node answers")
-        results.append(recovery.named("the cluster is steady after the undo"))
+        results.append(recovery.named(STEADY_AFTER))
     return tuple(results)
 
 
-def _check_steady(case: Case, seen: Observed) -> ClaimResult:
+def name_before(case: Case) -> str:
+    """Return the claim about the time before the fault."""
+    return f"no request fails before the {'measurement' if case.fault == NOTHING.what else 'fault'}"
+
+
+def check_before(case: Case, seen: Observed) -> ClaimResult:
     """Return NOT_ENOUGH_DATA for failures before the fault: they neither support nor break the hypothesis."""
     if case.mix is Mix.LOGOUT_RACE:
         return holds("not checked: writes that come after a logout fail")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ LED_BACK_TO = {"/sessions": "account_sessions.list_all", "/account": "auth.accou
 """The only pages beside the home page that a login may lead back to, whatever a form says."""
 _CAME_ALONG = "came_along"
 """A key of the session: there were visits or a cart before the login."""
+_LONGEST_NAME = 64
+"""Characters of a user's name in a form."""
 _STATIC_SECONDS = 365 * 86400
 _LOG_IN_AGAIN = "log in again: this needs a fresh login"
 _OUTAGE_READ = "Your session can't be read at present. This does not log you out: please try again in a moment."
@@ -115,7 +118,8 @@ def node_colour(node: str) -> int:
 
 def home(status: int = 200, error: str | None = None, about: str = "", typed: dict[str, str] | None = None) -> Response:
     """Return the page, with `error` beside the form that it is `about`, and `typed` in its fields."""
-    shown = {"error": error, "about": about, "typed": typed or {}, "handle": handle(), "stranger": is_stranger()}
+    typed = typed or {"user": request.args.get("user", "")[:_LONGEST_NAME]}
+    shown = {"error": error, "about": about, "typed": typed, "handle": handle(), "stranger": is_stranger()}
     page = render_template("home.html", **profile(), **shown, came_along=session.get(_CAME_ALONG, False))
     return make_response(page, status)
 
@@ -193,11 +197,21 @@ def _error(status: int, message: str, title: str | None = None, **more: str) -> 
     """Return the error as a page, or as JSON together with `more`."""
     if wants_page(request):
         title = title or _TITLES.get(status, "Something went wrong" if status >= 500 else "That did not work")
-        page = render_template("error.html", status=status, title=title, message=message, request_id=request_id())
+        back = url_for("shop.home", user=_typed_user())
+        shown = {"title": title, "message": message, "back": back}
+        page = render_template("error.html", status=status, **shown, request_id=request_id())
         response = make_response(page, status)
     else:
         response = make_response(jsonify(error=message, **more), status)
     return _never_cached(response)
+
+
+def _typed_user() -> str | None:
+    """Return the name of a login that the store failed, for the form of the page that follows. Never the password."""
+    if request.endpoint == "auth.login":
+        with suppress(HTTPException):  # the form itself may be what was refused
+            return request.form.get("user", "")[:_LONGEST_NAME] or None
+    return None
 
 
 def _never_cached(response: Response) -> Response:

@@ -3,7 +3,6 @@
 Without it they are skipped with the reason; with REQUIRE_ALL=1 they fail.
 """
 
-import os
 import shutil
 import subprocess
 from collections.abc import Callable, Generator, Iterator
@@ -17,6 +16,7 @@ from hypothesis import HealthCheck, settings
 from deploy import StoreKind
 from nodes.sessions import Store
 from tests.support.alone import leave_machine, share_machine, take_machine
+from tests.support.chromium import CHROMIUM, browser  # noqa: F401 - a fixture
 from tests.support.harness import Harness
 from tests.support.harnesses import make_harness
 from tests.support.harnesses.file import memory_folder  # noqa: F401 - a fixture
@@ -53,7 +53,7 @@ def lack_of_docker() -> str | None:
 
 def lack_of_browser() -> str | None:
     """Return why no page can be shown in Chromium here, or None."""
-    if os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser"):
+    if CHROMIUM:
         return None
     return "no Chromium: install the package `chromium`, or name the binary in CHROMIUM"
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import os
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,12 +19,12 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.support.chromium import CHROMIUM
 from tests.support.commands import run_command, running_console
 from tests.support.node import ROOT
 from tests.support.waiting import wait_until
 
 FOLDER = ROOT / "docs" / "pictures"
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 PATIENCE = 60_000
 MOST_WAITING = 60.0
 USERS = 20

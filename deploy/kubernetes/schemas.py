@@ -18,12 +18,9 @@ GATEWAY_API = "gateway.networking.k8s.io/"
 
 @cache
 def kubernetes_versions() -> list[str]:
-    """Return the last four versions of Kubernetes that there are schemas of, as "1.37"."""
-    known: list[str] = kubernetes_validate.utils.all_versions()
-    versions = list(dict.fromkeys(version.rpartition(".")[0] for version in known))[-_VERSIONS:]
-    minors = [int(version.partition(".")[2]) for version in versions]
-    assert minors == list(range(minors[0], minors[0] + _VERSIONS)), f"a version is missing among {versions}"
-    return versions
+    """Return the last four versions of Kubernetes, as "1.37": the newest that there are schemas of, and three more."""
+    newest = max(int(version.split(".")[1]) for version in kubernetes_validate.utils.all_versions())
+    return [f"1.{minor}" for minor in range(newest - _VERSIONS + 1, newest + 1)]
 
 
 def validate(objects: Iterable[Object], version: str) -> Iterator[str]:

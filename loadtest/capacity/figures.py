@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from statistics import median
-from typing import Any
 
 from loadtest.bench.measure import half_range
 
@@ -46,9 +45,6 @@ class Figure:
     def spread(self) -> float:
         """Half of the range."""
         return half_range(self.samples)
-
-    def to_json(self) -> dict[str, Any]:
-        return {"median": self.value, "spread": self.spread, "samples": list(self.samples)}
 
 
 @dataclass(frozen=True)

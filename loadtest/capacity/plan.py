@@ -15,6 +15,7 @@ from functools import cached_property
 from loadtest.capacity.figures import MachineFigures, Part, RequestKind
 from nodes.sessions import Budgets
 
+HERE = "measured here, now"
 BUSY = 0.6
 """The most that a core is busy at the peak with a zone lost. Above it the time of an answer grows fast: with random
 arrivals it is 1 / (1 - U) of that of an idle server, 2.5 times at 0.6 and 10 times at 0.9."""
@@ -87,10 +88,12 @@ class Limit:
 class CapacityPlan:
     """The resources for a workload, on machines as the measured one."""
 
-    def __init__(self, workload: ExpectedLoad, figures: MachineFigures, store: str) -> None:
+    def __init__(self, workload: ExpectedLoad, figures: MachineFigures, store: str, source: str = HERE) -> None:
         self.workload = workload
         self.figures = figures
         self.store = store
+        self.source = source
+        """Where and when the figures were measured."""
 
     @property
     def has_shards(self) -> bool:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+import msgspec
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from loadtest.capacity import plan as planned
-from loadtest.capacity.figures import Figure, Part, RequestKind
+from loadtest.capacity.figures import Figure, MachineFigures, Part, RequestKind
 from loadtest.capacity.plan import BUSY, RESERVED, CapacityPlan
 from loadtest.capacity.quantities import show_count, show_days
 from loadtest.report.tables import Column, Table
@@ -18,7 +20,7 @@ from loadtest.report.tables import Column, Table
 FORMAT = 1
 QUIET = 0.1
 """The share of the cores that other programs may use."""
-GIVEN, HERE = "given", "measured here, now"
+GIVEN = "given"
 _ELASTICACHE = "Amazon ElastiCache, reserved-memory-percent"
 _REDIS_CONF = "redis.conf"
 _DISTURBED = "Other programs kept this machine busy: CPU times are too long. Measure on a quiet one."
@@ -73,32 +75,37 @@ def _measured(plan: CapacityPlan) -> Iterator[_Line]:
     for part in Part:
         for kind in RequestKind:
             if (figure := figures.demands.get(part, {}).get(kind)) is not None:
-                yield f"CPU of the {_TITLES[part]}, {kind}", figure.value, _with_spread(figure, "us"), HERE
+                yield f"CPU of the {_TITLES[part]}, {kind}", figure.value, _with_spread(figure, "us"), plan.source
     fitted = " and ".join(show_count(size) for size in figures.fitted)
     index = f", {figures.index_bytes:,.0f} of them the user's index" if figures.index_bytes else ""
     yield (
         "a session in the store",
         figures.session_bytes,
         f"{figures.session_bytes:,.0f} B",
-        f"{HERE}: the difference between {fitted} sessions of {figures.data_bytes} bytes{index}",
+        f"{plan.source}: the difference between {fitted} sessions of {figures.data_bytes} bytes{index}",
     )
     if figures.writer_seconds is None:
-        yield "resident memory for it", figures.resident_bytes, f"{figures.resident_bytes:,.0f} B", HERE
+        yield "resident memory for it", figures.resident_bytes, f"{figures.resident_bytes:,.0f} B", plan.source
     else:
         yield (
             "writer of the database",
             figures.writer_seconds.value,
             _with_spread(_scaled(figures.writer_seconds, 1e6), "us"),
-            f"{HERE}: how long a write holds it",
+            f"{plan.source}: how long a write holds it",
         )
     if figures.token_bytes:
-        yield "token of a write", figures.token_bytes, f"{figures.token_bytes:,.0f} B", f"{HERE}; it stays for 30 s"
+        yield (
+            "token of a write",
+            figures.token_bytes,
+            f"{figures.token_bytes:,.0f} B",
+            f"{plan.source}; it stays for 30 s",
+        )
     if figures.resync_seconds is not None:
         yield (
             "a replica copies a GB",
             figures.resync_seconds.value,
             _with_spread(figures.resync_seconds, "s", 2),
-            f"{HERE}: from SYNC to online, without load",
+            f"{plan.source}: from SYNC to online, without load",
         )
     yield (
         "a core of a proxy",
@@ -110,9 +117,14 @@ def _measured(plan: CapacityPlan) -> Iterator[_Line]:
         "other programs meanwhile",
         figures.foreign_share,
         f"{figures.foreign_share:.0%}",
-        f"{HERE}, of {figures.cores} cores" + (": CPU times are too long" if is_disturbed(plan) else ""),
+        f"{plan.source}, of {figures.cores} cores" + (": CPU times are too long" if is_disturbed(plan) else ""),
     )
-    yield "a worker of a node", figures.worker_bytes, f"{figures.worker_bytes / 1e6:,.0f} MB", f"{HERE}: unshared"
+    yield (
+        "a worker of a node",
+        figures.worker_bytes,
+        f"{figures.worker_bytes / 1e6:,.0f} MB",
+        f"{plan.source}: unshared",
+    )
 
 
 def _needed(plan: CapacityPlan) -> Iterator[_Line]:
@@ -180,13 +192,13 @@ def _network(plan: CapacityPlan) -> Iterator[_Line]:
         "clients and proxies",
         plan.client_traffic,
         _bits(plan.client_traffic),
-        "X x bytes of a request, measured here",
+        f"X x bytes of a request, {plan.source}",
     )
     if plan.is_one_machine:
         return
-    yield "nodes and store", plan.store_traffic, _bits(plan.store_traffic), "X x bytes of an exchange, measured here"
+    yield "nodes and store", plan.store_traffic, _bits(plan.store_traffic), f"X x bytes of an exchange, {plan.source}"
     replication = plan.replicated * plan.workload.replicas
-    yield "primaries to replicas", replication, _bits(replication), "writes x bytes x replicas, measured here"
+    yield "primaries to replicas", replication, _bits(replication), f"writes x bytes x replicas, {plan.source}"
     each = (plan.store_traffic + replication) / plan.primaries
     yield "a primary", each, _bits(each), "its share; 10 Gbit/s are taken as its network"
 
@@ -264,25 +276,35 @@ def show_sheet(plan: CapacityPlan, machine: str) -> RenderableType:
 
 def make_record(plan: CapacityPlan, machine: Mapping[str, Any]) -> dict[str, Any]:
     """Return the plan for JSON. CPU is in microseconds, memory in bytes, network in bytes a second."""
-    figures = plan.figures
     return {
         "version": FORMAT,
         "machine": dict(machine),
+        "store": plan.store,
         "workload": asdict(plan.workload),
         "carries": plan.carries,
         "limits": [{"what": limit.name, "sessions": limit.sessions} for limit in plan.limits],
         "sheet": [asdict(line) for line in make_lines(plan)],
-        "samples": {
-            "cpu_us": {
-                part.value: {kind.value: figure.to_json() for kind, figure in kinds.items()}
-                for part, kinds in figures.demands.items()
-            },
-            "traffic": {kind.value: asdict(traffic) for kind, traffic in figures.traffic.items()},
-            "resync_seconds_per_gb": figures.resync_seconds and figures.resync_seconds.to_json(),
-            "writer_seconds": figures.writer_seconds and figures.writer_seconds.to_json(),
-        },
+        "figures": msgspec.to_builtins(plan.figures),
         "not_valid_for": list(not_valid_for(plan)),
     }
+
+
+class _Record(msgspec.Struct):
+    version: int
+    machine: dict[str, Any]
+    store: str
+    figures: MachineFigures
+
+
+def read_record(path: Path) -> tuple[str, MachineFigures, dict[str, Any]]:
+    """Return the store, the figures and the machine of a record that `make_record` made. Raises ValueError, OSError."""
+    try:
+        record = msgspec.json.decode(path.read_bytes(), type=_Record)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise ValueError(f"{path} does not have the figures of `session-cluster capacity --json`: {error}") from error
+    if record.version != FORMAT:
+        raise ValueError(f"{path}: version must be {FORMAT}, not {record.version}; measure again")
+    return record.store, record.figures, record.machine
 
 
 def _data_source(plan: CapacityPlan) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -89,6 +88,13 @@ COUNT = Quantity("count", parse_count)
     "--quick", is_flag=True, show_default=False, help="A first look: smaller stores, fewer requests, less exact."
 )
 @json_option("Write the sheet and every sample to FILE.")
+@click.option(
+    "--from",
+    "earlier",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Plan with the figures that an earlier run wrote with --json, without measuring. The store is its store.",
+)
 @program_options
 def capacity(
     sizes: tuple[int, ...] | None,
@@ -96,6 +102,7 @@ def capacity(
     data_bytes: int,
     quick: bool,
     record: Path | None,
+    earlier: Path | None,
     store_server: str | None,
     nginx: str | None,
     **given: Any,
@@ -123,9 +130,13 @@ def capacity(
     Exit status: 0 the store carries it, and with --check the prediction holds; 1 it does not, or there was an error (in
     one line); 2 wrong usage; 130 stopped by Ctrl-C.
     """
+    # SQLAlchemy and the library take a quarter of a second, which other commands should not wait for.
     from rich.console import Console
 
+    from loadtest.capacity.check import show_check, to_json
     from loadtest.capacity.plan import ExpectedLoad
+    from loadtest.capacity.run import CapacityError, Options, describe, plan_from, plan_here
+    from loadtest.capacity.sheet import make_record, show_sheet
 
     console = Console(highlight=False)
     workload = ExpectedLoad(
@@ -141,75 +152,27 @@ def capacity(
     )
     if workload.active > workload.sessions:
         raise click.UsageError(f"--active must be at most the number of sessions, {workload.sessions:,}")
+    if earlier is not None and (quick or sizes is not None):
+        raise click.UsageError("--from measures nothing; leave out --quick and --check")
     if store != "sql" and workload.replicas >= workload.zones:
         raise click.UsageError(f"--replicas must be below the number of zones, {workload.zones}: each copy has its own")
     require_writable(record)
+    options = Options(store, data_bytes, quick, sizes, nginx, store_server)
     try:
         with interruptible():
-            status = _run(workload, store, data_bytes, sizes, quick, record, nginx, store_server, console)
+            plan, machine, predictions = (
+                plan_from(earlier, workload) if earlier else plan_here(workload, options, console)
+            )
+    except CapacityError as error:
+        raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
         console.print("stopped; everything has been ended")
-        status = INTERRUPTED
-    raise SystemExit(status)
-
-
-def _run(
-    workload: Any,
-    store: str,
-    data_bytes: int,
-    sizes: tuple[int, ...] | None,
-    quick: bool,
-    record: Path | None,
-    nginx: str | None,
-    store_server: str | None,
-    console: Any,
-) -> int:
-    from redis import RedisError
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from deploy import ClusterError
-    from loadtest.capacity import check as checks
-    from loadtest.capacity.measure import QUICK, Effort, measure
-    from loadtest.capacity.plan import CapacityPlan
-    from loadtest.capacity.sheet import make_record, show_sheet
-    from loadtest.capacity.testbed import Testbed
-    from loadtest.progress import ProgressLine, Status
-    from loadtest.results import describe_machine
-    from proxy.nginx import NginxError
-
-    effort = QUICK if quick else Effort()
-    predictions: tuple[checks.Prediction, ...] = ()
-    line_status = Status(store, 1, 1 if sizes is None else 2)
-
-    def make_bed() -> Testbed:
-        return Testbed(store, data_bytes, nginx, store_server)
-
-    try:
-        with ProgressLine(console) as line:
-
-            def watch(stage: str, next_stage: str) -> None:
-                line_status.enter(stage, next_stage)
-                line(line_status)
-
-            watch("starts a cluster", "fills the store")
-            with make_bed() as bed:
-                figures, memory = measure(bed, effort, watch)
-                if sizes is not None:
-                    line_status.number = 2
-                    chosen = sizes or checks.usual_sizes(figures.fitted)
-                    others = [make_bed() for _ in chosen]
-                    predictions = checks.check(bed, memory, others, chosen, workload.writes, effort, watch)
-    except (ClusterError, NginxError, RedisError, SQLAlchemyError, OSError) as error:
-        raise click.ClickException(str(error)) from error
-    plan = CapacityPlan(workload, figures, store)
-    machine = {**describe_machine(), **figures.versions, "at": time.strftime("%Y-%m-%d %H:%M:%S %z")}
-    programs = ", ".join(f"{name} {version}" for name, version in figures.versions.items())
-    where = f"{machine['cpu']}, {machine['cores']} cores, {machine['system']} {machine['release']}, {programs}"
-    console.print(show_sheet(plan, f"{where}, {machine['at']}"))
-    if sizes is not None:
+        raise SystemExit(INTERRUPTED) from None
+    console.print(show_sheet(plan, describe(plan, machine)))
+    if predictions:
         console.print()
-        console.print(checks.show_check(predictions))
+        console.print(show_check(predictions))
     if record is not None:
         with writing(record):
-            write_json(record, {**make_record(plan, machine), "check": checks.to_json(predictions)})
-    return int(not plan.carries or not all(one.holds for one in predictions))
+            write_json(record, {**make_record(plan, machine), "check": to_json(predictions)})
+    raise SystemExit(int(not plan.carries or not all(one.holds for one in predictions)))

@@ -1,10 +1,13 @@
 """Options and steps that several commands have."""
 
+import fcntl
 import math
+import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,7 @@ from proxy.nginx import Nginx, NginxError
 from proxy.settings import did_you_mean
 
 INTERRUPTED = 130  # what shells say of a program that Ctrl-C has ended
+_TEMPORARY, _LOCK = "session-load-", ".lock"
 
 
 class Number(click.FloatRange):
@@ -175,9 +179,21 @@ def writing(path: Path | str) -> Iterator[None]:
 
 @contextmanager
 def temporary_folder(out: Path | None) -> Iterator[Path]:
-    """Yield the folder, or a temporary one."""
+    """Yield the folder, or a temporary one. Those of commands that were killed are removed."""
     with ExitStack() as stack:
         if out is None:
             with writing("a temporary folder"):
-                out = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="session-load-")))
+                remove_abandoned_folders()
+                out = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=_TEMPORARY)))
+                lock = stack.enter_context((out / _LOCK).open("w"))
+                fcntl.flock(lock, fcntl.LOCK_EX)  # for as long as this process lives
         yield out
+
+
+def remove_abandoned_folders() -> None:
+    """Remove the temporary folders of this user whose command has not ended in order: SIGKILL leaves them."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_TEMPORARY}*"):
+        with suppress(OSError), (folder / _LOCK).open("r+") as lock:  # no lock: it is being made
+            if folder.stat().st_uid == os.getuid():
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)

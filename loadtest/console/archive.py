@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from loadtest.claims.claim import Verdict
+from loadtest.demo import BY_NAME as SCENES
 from loadtest.report.korean import Said, say
 from loadtest.report.page import TITLE, list_examples, render_page
 from loadtest.report.sentences import summarize, tell
@@ -29,6 +30,8 @@ class PastRun(msgspec.Struct, frozen=True, kw_only=True):
     at: float
     """When it ended, in epoch seconds."""
     number: int
+    is_scene: bool
+    """It is a scene of the demo, which has numbers of its own."""
     title: Said
     verdict: Verdict
     told: Said
@@ -73,6 +76,7 @@ class Archive:
             "case": case,
             "run": run,
             "number": result.number,
+            "is_scene": _is_scene(result),
             "title": say(result.heading),
             "hypothesis": say(result.hypothesis),
             "reference": result.reference,
@@ -127,6 +131,10 @@ def describe_claim(claim: str, phase: str, state: StrEnum, seen: str) -> dict[st
     return {"claim": say(claim), "phase": say(phase), "state": state, "seen": say(seen)}
 
 
+def _is_scene(result: Result) -> bool:
+    return result.name in SCENES
+
+
 def _name(folder: Path) -> str:
     return folder.resolve().name
 
@@ -140,6 +148,7 @@ def _summarize(folder: str, path: Path) -> PastRun:
         run=int(path.parent.name),
         at=round(result.timing.ended if result.timing is not None else path.stat().st_mtime, 1),
         number=result.number,
+        is_scene=_is_scene(result),
         title=say(result.heading),
         verdict=result.verdict,
         told=say(told.text if told is not None else ""),

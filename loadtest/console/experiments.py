@@ -13,9 +13,11 @@ from deploy.compose.docker import require_engine
 from loadtest.checker import Findings
 from loadtest.console.archive import Archive, describe_claim
 from loadtest.console.live_claims import LiveClaim, judge_live
+from loadtest.console.live_load import LATE
 from loadtest.console.messages import Message, message
 from loadtest.experiment import Case, Experiment, Place, Variant
 from loadtest.experiments import BY_NAME, EXPERIMENTS
+from loadtest.history import now
 from loadtest.progress import Status
 from loadtest.report.korean import say
 from loadtest.results import Result
@@ -60,6 +62,8 @@ class LiveRun:
     reached: int = 0
     """Which of the stages of the present case has been reached."""
     claims: tuple[LiveClaim, ...] = ()
+    counted_until: float = 0.0
+    """Up to when the findings have all operations, in epoch seconds."""
     _judged: tuple[int, Findings | None] = (0, None)
     """The case and the findings that `claims` are of."""
 
@@ -80,6 +84,7 @@ class LiveRun:
             self.reached = 0
         if status.number != number or status.findings is not findings:
             self.claims, self._judged = judge_live(self.case, status.findings), (status.number, status.findings)
+            self.counted_until = now() - LATE
         following = self.words[self.reached :]
         if status.stage in following:
             self.reached += following.index(status.stage)
@@ -210,6 +215,7 @@ class Experiments:
             "left": None if left is None or is_over else round(left, 1),
             "claims": [describe_claim(one.claim, one.phase, one.state, one.seen) for one in run.claims],
             "figures": None if status.findings is None else describe_figures(status.findings),
+            "counted_until": round(run.counted_until, 1),
             "results": [self.archive.address(one) for one in run.results],
         }
 

@@ -13,6 +13,8 @@ import msgspec
 from loadtest.checker import Findings
 from loadtest.claims.claim import Claim, Observed, Verdict
 from loadtest.experiment import ARRIVAL, Case
+from loadtest.faults import NOTHING
+from loadtest.suite import STEADY_AFTER, check_before, name_before
 
 
 class ClaimState(StrEnum):
@@ -56,9 +58,14 @@ class _Later:
 def judge_live(case: Case, findings: Findings | None) -> tuple[LiveClaim, ...]:
     """Return all claims of a case as they stand, in the order of the result. None: there are no findings yet."""
     by_phase = ((ARRIVAL, case.variant.arrival), *((phase.name, phase.claims) for phase in case.phases))
-    found = [_judge(claim, phase, phase, findings) for phase, claims in by_phase for claim in claims]
     begin = _find_begin(case)
-    return (*found, *(_judge(claim, "", claim.phase or begin, findings) for claim in case.variant.claims))
+    before = Claim(name_before(case), lambda seen: check_before(case, seen))
+    found = [_judge(before, "", case.phases[0].name, findings)]
+    found += [_judge(claim, phase, phase, findings) for phase, claims in by_phase for claim in claims]
+    found += [_judge(claim, "", claim.phase or begin, findings) for claim in case.variant.claims]
+    if case.fault != NOTHING.what:
+        found.append(LiveClaim(STEADY_AFTER, "", ClaimState.NOT_YET))  # until it is undone, at the end
+    return tuple(found)
 
 
 def _find_begin(case: Case) -> str:

@@ -29,6 +29,9 @@ export const experimentsView = {
 
 const addressOf = ({ folder, case: name, run }) => [folder, name, run].map(encodeURIComponent).join("/");
 
+// Scenes of the demo have numbers of their own.
+const numberOf = (one) => (one.is_scene ? t("scene_number", { number: one.number }) : one.number);
+
 // Read the list at first, and again when the newest run has a result or an end.
 function follow(run) {
   if (!page.live) return;
@@ -83,7 +86,7 @@ function verdictSection() {
     <h2>${t("verdict")} ${at && html`<time class="note">${moment(at)}</time>`}</h2>
     ${problem && html`<p class="fault-note" role="status">${problem}</p>`}
     ${detail && html`
-      <h3>${detail.number} · <${Said} text=${detail.title} /></h3>
+      <h3>${numberOf(detail)} · <${Said} text=${detail.title} /></h3>
       <p class="headline"><${Verdict} of=${detail.verdict} /> <${ReportLink} of=${detail} title=${say(detail.title)} /></p>
       <p><${Said} text=${detail.summary} /></p>
       <p class="note"><b>${t("hypothesis")}</b> <${Said} text=${detail.hypothesis} /></p>
@@ -146,7 +149,7 @@ function pastSection() {
     ${own.data && past.length === 0 && html`<p class="note">${t("past_none")}</p>`}
     <ol>${past.map((one) => html`<li key=${addressOf(one)} class=${addressOf(one) === own.chosen ? "here" : ""}>
       <time>${moment(one.at)}</time>
-      <span class="what"><b>${one.number} · <${Said} text=${one.title} /></b> <${Verdict} of=${one.verdict} /><br /><span class="note"><${Said} text=${one.told} /></span></span>
+      <span class="what"><b>${numberOf(one)} · <${Said} text=${one.title} /></b> <${Verdict} of=${one.verdict} /><br /><span class="note"><${Said} text=${one.told} /></span></span>
       <span class="ways"><button type="button" aria-pressed=${addressOf(one) === own.chosen} aria-label="${t("show_verdict")}: ${say(one.title)}, ${moment(one.at)}"
         onClick=${() => choose(one).then(() => show(".result"))}>${t("show_verdict")}</button> <${ReportLink} of=${one} title="${say(one.title)}, ${moment(one.at)}" /></span>
     </li>`)}</ol>

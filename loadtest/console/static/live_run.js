@@ -2,7 +2,7 @@
 import { CommandButton } from "./button.js";
 import { html } from "./html.js";
 import { Said } from "./said.js";
-import { number, say, t } from "./text.js";
+import { clock, number, say, t } from "./text.js";
 
 const SHAPES = { running: "●", drained: "◐", paused: "||", ended: "✕" };
 const SIGNS = { so_far: "✓", not_so_far: "✗", not_yet: "○" };
@@ -33,7 +33,8 @@ function Run({ page, run }) {
       <div class=${figures.updates_lost ? "out" : ""}><dt>${t("updates_lost")}</dt><dd>${number(figures.updates_lost)}</dd></div>
       <div class=${figures.failed ? "bad" : ""}><dt>${t("failed")}</dt><dd>${number(figures.failed)}</dd></div>
       <div><dt>${t("gap")}</dt><dd>${t("seconds", { seconds: number(figures.gap, 2) })}</dd></div>
-    </dl>`}
+    </dl>
+    ${runs && html`<p class="note">${t("figures_until", { time: clock(run.counted_until) })}</p>`}`}
     ${cluster.members.length > 0 && html`<ul class="members" aria-label=${t("run_members")}>${cluster.members.map((member) => html`<li key=${member.name} class=${member.state}>
       <span aria-hidden="true">${SHAPES[member.state]}</span> ${member.name} <span class="note">${t(`state_${member.state}`)}</span></li>`)}</ul>`}
     ${runs && html`<h4>${t("claims")}</h4>

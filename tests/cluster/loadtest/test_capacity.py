@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from statistics import median
 
 import pytest
 from click.testing import CliRunner
@@ -17,6 +18,7 @@ from session_cluster import main
 from tests.support.commands import run_command
 
 LOAD = ("--sessions", "1M", "--active", "50k", "--rate", "0.03", "--quick")
+MORE = ("--sessions", "100M", "--active", "5M", "--rate", "0.03")
 
 
 def test_a_quick_run_prints_a_sheet_with_plausible_figures(tmp_path: Path) -> None:
@@ -24,14 +26,15 @@ def test_a_quick_run_prints_a_sheet_with_plausible_figures(tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 80
     record = json.loads((tmp_path / "sheet.json").read_text())
-    cpu = record["samples"]["cpu_us"]
+    demands = record["figures"]["demands"]
+    cpu = {part: {kind: median(figure["samples"]) for kind, figure in kinds.items()} for part, kinds in demands.items()}
     for kind in RequestKind:
-        assert 20 < cpu["proxy"][kind]["median"] < 20_000
-        assert 100 < cpu["node"][kind]["median"] < 1_000_000
-        assert 5 < cpu["store"][kind]["median"] < 20_000
-    assert cpu["store"]["read"]["median"] < cpu["store"]["write"]["median"]
-    assert cpu["node"]["login"]["median"] > 5 * cpu["node"]["write"]["median"]  # Argon2id
-    assert 0.1 < record["samples"]["resync_seconds_per_gb"]["median"] < 500
+        assert 20 < cpu["proxy"][kind] < 20_000
+        assert 100 < cpu["node"][kind] < 1_000_000
+        assert 5 < cpu["store"][kind] < 20_000
+    assert cpu["store"]["read"] < cpu["store"]["write"]
+    assert cpu["node"]["login"] > 5 * cpu["node"]["write"]  # Argon2id
+    assert 0.1 < median(record["figures"]["resync_seconds"]["samples"]) < 500
     values = {line["name"]: line["value"] for line in record["sheet"]}
     assert 500 < values["a session in the store"] < 1200
     assert values["a session in the store"] < values["resident memory for it"] < 4000
@@ -40,6 +43,12 @@ def test_a_quick_run_prints_a_sheet_with_plausible_figures(tmp_path: Path) -> No
     assert record["limits"][0]["sessions"] <= record["limits"][1]["sessions"]
     assert "Limits first" in done.stdout
     assert "Not valid for" in done.stdout
+    again = run_command(
+        "capacity", "--sessions", "100M", "--active", "5M", "--rate", "0.03", "--from", tmp_path / "sheet.json"
+    )
+    assert again.returncode == 1  # one primary does not carry them
+    assert "Choose --store redis-cluster" in " ".join(again.stdout.split())
+    assert "measured here, now" not in again.stdout
 
 
 def test_copies_of_a_session_are_real_sessions_and_as_large() -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,35 +10,19 @@ from typing import Any
 
 import psutil
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from loadtest.checker import check
 from loadtest.history import read
+from tests.support.chromium import opened
 from tests.support.commands import interrupt_command, running_console
 from tests.support.waiting import lives, wait_until
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 PATIENCE = 30_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@contextlib.contextmanager
-def opened(browser: Browser, address: str, language: str = "en-US") -> Iterator[Page]:
-    context = browser.new_context(locale=language)
-    context.set_default_timeout(PATIENCE)
-    page = context.new_page()
-    page.goto(address)
-    yield page
-    context.close()
+IGNORED = ("status of 4", "status of 5", "net::ERR_")
+"""What the browser says of answers and connections that a test breaks."""
 
 
 def state(page: Page) -> dict[str, Any]:
@@ -88,7 +69,7 @@ def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def page(browser: Browser, shared_store: str) -> Iterator[Page]:
-    with opened(browser, shared_store) as page:
+    with opened(browser, shared_store, patience=PATIENCE, ignored=IGNORED) as page:
         expect(page.locator("#member-node-3")).to_contain_text("p50", timeout=PATIENCE)  # the load has arrived
         yield page
         undo = page.get_by_role("button", name="Undo all faults", exact=True)
@@ -163,7 +144,7 @@ def test_the_last_lines_of_a_log_are_shown(page: Page) -> None:
 
 def test_in_memory_users_are_logged_out_and_ctrl_c_ends_everything(browser: Browser, tmp_path: Path) -> None:
     with running_console(tmp_path, "--store", "memory", "--balance", "sticky") as (process, address):
-        with opened(browser, address, "ko-KR") as page:
+        with opened(browser, address, patience=PATIENCE, ignored=IGNORED, locale="ko-KR") as page:
             expect(page.locator("#member-node-3")).to_contain_text("p50", timeout=PATIENCE)
             wait_for_requests(page, 60)
             assert figures(page)["users_logged_out"] == 0

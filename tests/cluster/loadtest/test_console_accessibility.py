@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from loadtest.claims.claim import Verdict
 from loadtest.suite import Suite
 from tests.support.axe import find_barriers, load_axe
+from tests.support.chromium import opened
 from tests.support.console import FakeConsole
 from tests.support.report_results import Run
 from tests.support.scripted_suite import Script
 
 pytestmark = [pytest.mark.browser, pytest.mark.node]
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-
 
 @pytest.fixture(scope="module")
 def axe() -> str:
     return load_axe()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -67,32 +56,29 @@ def test_no_view_has_a_barrier(
     scheme: Literal["light", "dark"],
     width: int,
 ) -> None:
-    context = browser.new_context(locale=language, color_scheme=scheme, viewport={"width": width, "height": 900})
-    context.set_default_timeout(20_000)
-    page = context.new_page()
-    page.goto(console.address)
     found = {}
-    page.locator("#member-node-2 .kill").click()
-    page.locator("#member-node-3 .verbs button").nth(1).click()
-    expect(page.locator(".member.paused")).to_be_visible()
-    found["cluster with faults"] = find_barriers(page, axe)
-    page.locator("#member-node-1 .verbs button").last.click()
-    expect(page.locator("dialog pre")).to_be_visible()
-    found["log of a member"] = find_barriers(page, axe)
-    page.keyboard.press("Escape")
-    page.locator("nav a").nth(1).click()
-    expect(page.locator("main h2").first).to_be_visible()
-    found["session"] = find_barriers(page, axe)
-    page.locator("nav a").nth(2).click()
-    page.locator(".list summary").nth(10).click()
-    page.locator(".past button").click()
-    page.locator(".result summary").click()
-    found["past run"] = find_barriers(page, axe)
-    page.locator(".list details[open] button").first.click()
-    expect(page.locator(".stages .now")).to_be_visible()
-    found["experiment"] = find_barriers(page, axe)
-    page.locator("nav a").first.click()
-    expect(page.locator(".banner")).to_be_visible()
-    found["cluster beside an experiment"] = find_barriers(page, axe)
-    context.close()
+    size = {"width": width, "height": 900}
+    with opened(browser, console.address, locale=language, color_scheme=scheme, viewport=size) as page:
+        page.locator("#member-node-2 .kill").click()
+        page.locator("#member-node-3 .verbs button").nth(1).click()
+        expect(page.locator(".member.paused")).to_be_visible()
+        found["cluster with faults"] = find_barriers(page, axe)
+        page.locator("#member-node-1 .verbs button").last.click()
+        expect(page.locator("dialog pre")).to_be_visible()
+        found["log of a member"] = find_barriers(page, axe)
+        page.keyboard.press("Escape")
+        page.locator("nav a").nth(1).click()
+        expect(page.locator("main h2").first).to_be_visible()
+        found["session"] = find_barriers(page, axe)
+        page.locator("nav a").nth(2).click()
+        page.locator(".list summary").nth(10).click()
+        page.locator(".past button").click()
+        page.locator(".result summary").click()
+        found["past run"] = find_barriers(page, axe)
+        page.locator(".list details[open] button").first.click()
+        expect(page.locator(".stages .now")).to_be_visible()
+        found["experiment"] = find_barriers(page, axe)
+        page.locator("nav a").first.click()
+        expect(page.locator(".banner")).to_be_visible()
+        found["cluster beside an experiment"] = find_barriers(page, axe)
     assert {what: barriers for what, barriers in found.items() if barriers} == {}

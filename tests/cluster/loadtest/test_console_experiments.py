@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from loadtest.claims.claim import Verdict
 from loadtest.results import read_results
+from tests.support.chromium import opened
 from tests.support.commands import running_console
 from tests.support.waiting import lives, wait_until
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 PATIENCE = 90_000
 TITLE = "kill a node, shared store"
 
 
 @pytest.fixture
-def console(tmp_path: Path) -> Iterator[tuple[Page, psutil.Process]]:
-    with running_console(tmp_path) as (process, address), sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_context(locale="en-US").new_page()
-        page.set_default_timeout(PATIENCE)
-        page.goto(address)
+def console(browser: Browser, tmp_path: Path) -> Iterator[tuple[Page, psutil.Process]]:
+    with (
+        running_console(tmp_path) as (process, address),
+        opened(browser, address, patience=PATIENCE, ignored=["net::ERR_"]) as page,
+    ):
         expect(page.locator("#member-node-3")).to_contain_text("p50", timeout=PATIENCE)
         page.get_by_role("link", name="Experiments").click()
         yield page, psutil.Process(process.pid)
-        browser.close()
 
 
 def start(page: Page) -> None:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from loadtest.claims.claim import Verdict
 from loadtest.suite import Suite
+from tests.support.chromium import PATIENCE, opened
 from tests.support.console import FakeConsole
 from tests.support.report_results import Run
 from tests.support.scripted_suite import Script
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 TITLE = "kill a node, shared store"
 
 
@@ -32,22 +30,13 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
 
 
 @contextmanager
-def opened(folder: Path, language: str = "en-US") -> Iterator[tuple[Page, FakeConsole]]:
-    """The view; what the browser refuses to load or to apply fails the test."""
-    complaints: list[str] = []
-    with FakeConsole(folder) as console, sync_playwright() as playwright:
+def running(browser: Browser, folder: Path, language: str = "en-US") -> Iterator[tuple[Page, FakeConsole]]:
+    """The view of a console with users, whose results are in this folder."""
+    with FakeConsole(folder) as console:
         console.start_load()
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        context = browser.new_context(locale=language)
-        context.set_default_timeout(20_000)
-        page = context.new_page()
-        context.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(console.address)
-        page.locator("nav a").nth(2).click()
-        yield page, console
-        browser.close()
-    assert [text for text in complaints if "status of 409" not in text] == []
+        with opened(browser, console.address, locale=language, ignored=["status of 409"]) as page:
+            page.locator("nav a").nth(2).click()
+            yield page, console
 
 
 def experiment(page: Page, title: str = TITLE) -> Locator:
@@ -57,8 +46,8 @@ def experiment(page: Page, title: str = TITLE) -> Locator:
     return one
 
 
-def test_one_is_run_watched_judged_and_its_report_opened(tmp_path: Path, script: Script) -> None:
-    with opened(tmp_path) as (page, console):
+def test_one_is_run_watched_judged_and_its_report_opened(browser: Browser, tmp_path: Path, script: Script) -> None:
+    with running(browser, tmp_path) as (page, console):
         one = experiment(page)
         expect(one).to_contain_text("Any node can die")
         one.get_by_role("button", name=f"Run: {TITLE}").click()
@@ -66,7 +55,7 @@ def test_one_is_run_watched_judged_and_its_report_opened(tmp_path: Path, script:
         expect(run.locator(".stages .now")).to_contain_text("watch")
         expect(run.locator(".stages .done")).to_have_count(4)
         expect(run.locator(".members")).to_contain_text("node-3")
-        expect(run.locator(".claims .not_yet").first).to_contain_text("no session, update or logout is lost")
+        expect(run.locator(".claims .not_yet").nth(1)).to_contain_text("no session, update or logout is lost")
         page.get_by_role("link", name="Cluster", exact=True).click()
         expect(page.locator(".banner")).to_contain_text("This is the console's own cluster")
         expect(page.locator(".browser")).to_contain_text("users pause during the experiment")
@@ -78,10 +67,13 @@ def test_one_is_run_watched_judged_and_its_report_opened(tmp_path: Path, script:
         verdict = page.locator(".result")
         expect(verdict.locator(".verdict.holds").first).to_have_text("✓ as predicted")
         expect(verdict).to_contain_text("0 of 119 GETs failed")
-        with page.context.expect_page() as opening:
-            verdict.get_by_role("link", name=f"Report: {TITLE}").click()
+        page.get_by_role("button", name="한국어").click()
+        with page.context.expect_page(timeout=3 * PATIENCE) as opening:
+            verdict.get_by_role("link", name="보고서").click()
+        page.get_by_role("button", name="EN").click()
         report = opening.value
-        expect(report.locator("h1")).to_have_text("Failover experiments")
+        expect(report.locator("h1")).to_have_text("장애 조치 실험")
+        expect(report.locator("html")).to_have_attribute("lang", "ko")
         assert report.evaluate("getComputedStyle(document.querySelector('h1')).fontSize") != "32px", "it has its style"
         expect(report.locator("figure img")).to_be_visible()
         report.close()
@@ -90,8 +82,10 @@ def test_one_is_run_watched_judged_and_its_report_opened(tmp_path: Path, script:
         assert not console.load.is_paused
 
 
-def test_two_tabs_agree_and_a_reload_keeps_the_run_and_the_chart(tmp_path: Path, script: Script) -> None:
-    with opened(tmp_path) as (page, console):
+def test_two_tabs_agree_and_a_reload_keeps_the_run_and_the_chart(
+    browser: Browser, tmp_path: Path, script: Script
+) -> None:
+    with running(browser, tmp_path) as (page, console):
         experiment(page).get_by_role("button", name=f"Run: {TITLE}").click()
         other = page.context.new_page()
         other.goto(f"{page.url.partition('#')[0]}#experiments")
@@ -112,8 +106,8 @@ def test_two_tabs_agree_and_a_reload_keeps_the_run_and_the_chart(tmp_path: Path,
             expect(one.locator(".run .state")).to_contain_text("stopped, without a result")
 
 
-def test_it_is_stopped_from_the_page(tmp_path: Path, script: Script) -> None:
-    with opened(tmp_path) as (page, console):
+def test_it_is_stopped_from_the_page(browser: Browser, tmp_path: Path, script: Script) -> None:
+    with running(browser, tmp_path) as (page, console):
         experiment(page).get_by_role("button", name=f"Run: {TITLE}").press("Enter")
         stop = page.get_by_role("button", name="Stop the experiment")
         expect(page.locator(".stages .now")).to_contain_text("watch")
@@ -125,8 +119,8 @@ def test_it_is_stopped_from_the_page(tmp_path: Path, script: Script) -> None:
         expect(page.locator(".log")).to_contain_text("it was stopped; its fault is undone")
 
 
-def test_one_that_needs_containers_says_so(tmp_path: Path, script: Script) -> None:
-    with opened(tmp_path) as (page, _):
+def test_one_that_needs_containers_says_so(browser: Browser, tmp_path: Path, script: Script) -> None:
+    with running(browser, tmp_path) as (page, _):
         one = experiment(page, "kill the only database")
         button = one.get_by_role("button", name="Run: kill the only database").first
         expect(button).to_have_attribute("aria-disabled", "true")
@@ -135,9 +129,11 @@ def test_one_that_needs_containers_says_so(tmp_path: Path, script: Script) -> No
         expect(page.get_by_role("alert")).to_contain_text("it needs containers")
 
 
-def test_past_runs_have_their_verdicts_and_what_comes_from_a_result_is_text(tmp_path: Path, script: Script) -> None:
+def test_past_runs_have_their_verdicts_and_what_comes_from_a_result_is_text(
+    browser: Browser, tmp_path: Path, script: Script
+) -> None:
     Run(verdict=Verdict.BROKEN, title="<b>bold</b>", lost=2).write(tmp_path)
-    with opened(tmp_path) as (page, _):
+    with running(browser, tmp_path) as (page, _):
         past = page.locator(".past li")
         expect(past).to_contain_text("<b>bold</b>")
         expect(past).to_contain_text("not as predicted")
@@ -148,9 +144,9 @@ def test_past_runs_have_their_verdicts_and_what_comes_from_a_result_is_text(tmp_
 
 
 @pytest.mark.parametrize("language", ["en-US", "ko-KR"])
-def test_the_view_fits_a_telephone(tmp_path: Path, script: Script, language: str) -> None:
+def test_the_view_fits_a_telephone(browser: Browser, tmp_path: Path, script: Script, language: str) -> None:
     Run(verdict=Verdict.NOT_ENOUGH_DATA).write(tmp_path)
-    with opened(tmp_path, language) as (page, _):
+    with running(browser, tmp_path, language) as (page, _):
         title = TITLE
         if language == "ko-KR":
             title = "노드 강제 종료, 공유 저장소"
@@ -163,13 +159,8 @@ def test_the_view_fits_a_telephone(tmp_path: Path, script: Script, language: str
         page.locator(".past button").click()
         expect(page.locator(".result table")).to_be_visible()
         if language == "ko-KR":
-            expect(page.locator(".claims li").first).to_contain_text("세션도 변경도 로그아웃도 사라지지 않는다")
+            expect(page.locator(".claims li").nth(1)).to_contain_text("세션도 변경도 로그아웃도 사라지지 않는다")
             expect(page.locator(".result td").last).to_have_text("GET 119건 중 실패 0건")
-            with page.context.expect_page() as opening:
-                page.locator(".result .headline a").click()
-            expect(opening.value.locator("h1")).to_have_text("장애 조치 실험")
-            expect(opening.value.locator("html")).to_have_attribute("lang", "ko")
-            opening.value.close()
         for width in (390, 820, 1280, 1920):
             page.set_viewport_size({"width": width, "height": 900})
             page.wait_for_timeout(50)

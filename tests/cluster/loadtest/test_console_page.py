@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from deploy import StoreKind
 from loadtest.console.board import EntryKind, Order
 from loadtest.console.director import Waiting
 from loadtest.console.live_load import LATE
 from loadtest.console.messages import message
+from tests.support.chromium import opened
 from tests.support.console import FakeConsole
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 DASH = "\N{EN DASH}"
 SIZES = [(390, 844), (820, 1000), (1000, 800), (1280, 800), (1920, 1080)]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -43,26 +34,21 @@ def console(tmp_path: Path) -> Iterator[FakeConsole]:
 
 @pytest.fixture
 def page(browser: Browser, console: FakeConsole) -> Iterator[Page]:
-    """The page of the console; what the browser refuses to load or to apply fails the test."""
-    yield from open_page(browser, console)
+    with show(browser, console) as page:
+        yield page
 
 
 @pytest.fixture
 def korean(browser: Browser, console: FakeConsole) -> Iterator[Page]:
-    yield from open_page(browser, console, "ko-KR")
+    with show(browser, console, "ko-KR") as page:
+        yield page
 
 
-def open_page(browser: Browser, console: FakeConsole, language: str = "en-US") -> Iterator[Page]:
-    context = browser.new_context(locale=language)
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(console.address)
-    expect(page.locator("#member-node-1")).to_be_visible()
-    yield page
-    context.close()
-    assert [text for text in complaints if "status of 409" not in text and "net::ERR_" not in text] == []
+@contextmanager
+def show(browser: Browser, console: FakeConsole, language: str = "en-US") -> Iterator[Page]:
+    with opened(browser, console.address, locale=language, ignored=["status of 409", "net::ERR_"]) as page:
+        expect(page.locator("#member-node-1")).to_be_visible()
+        yield page
 
 
 def figure(page: Page, name: str) -> str:
@@ -119,6 +105,7 @@ def test_figures_are_those_of_the_checker_and_losses_have_a_colour_of_their_own(
     load.feed(console.address_of("node-1"), count=20, ago=LATE + 1.5)
     load.feed(console.address_of("node-1"), user=None, count=3)
     load.feed(console.address_of("node-2"), status=503, count=5)
+    expect(page.locator("#figure-requests b")).to_have_text("48")
     expect(page.locator("#figure-logged_out")).to_have_class(re.compile("out"))
     assert (figure(page, "requests"), figure(page, "logged_out"), figure(page, "failed")) == ("48", "3", "5")
     total = load.findings.total
@@ -224,7 +211,7 @@ def test_the_language_is_switched_and_kept(page: Page) -> None:
 def test_the_page_fits_every_screen(browser: Browser, tmp_path: Path, language: str) -> None:
     with FakeConsole(tmp_path, store=StoreKind.REDIS_HA, nodes=6) as console:
         console.post("kill", "node-2")
-        for page in open_page(browser, console, language):
+        with show(browser, console, language) as page:
             for width, height in SIZES:
                 page.set_viewport_size({"width": width, "height": height})
                 page.wait_for_timeout(50)
@@ -268,7 +255,7 @@ ROW, MOST_ROWS, LINE, MOST_LINES = 44, 3, 17, 3
 
 @pytest.mark.parametrize("language", ["en-US", "ko-KR"])
 def test_the_header_wraps_by_words_while_a_command_runs(browser: Browser, console: FakeConsole, language: str) -> None:
-    for page in open_page(browser, console, language):
+    with show(browser, console, language) as page:
         for running in (None, Waiting(1, Order("kill", "node-1")), Waiting(1, LONG)):
             before = page.locator(".doing").inner_text()
             console.director.running = running
@@ -281,3 +268,24 @@ def test_the_header_wraps_by_words_while_a_command_runs(browser: Browser, consol
                 lines = page.evaluate("document.querySelector('.doing').getBoundingClientRect().height") / LINE
                 assert lines < MOST_LINES, (running, width, lines)
                 assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_page_whose_part_did_not_come_is_loaded_again(browser: Browser, console: FakeConsole) -> None:
+    """A browser drops requests when the network of the machine changes."""
+    for part in ("store_kinds.js", "catalogue.json", "console.css"):
+        with opened(browser, "about:blank", ignored=["net::ERR_", "Failed to fetch"]) as page:
+            page.route(f"**/static/{part}", lambda route: route.abort("failed"), times=1)
+            page.goto(console.address)
+            expect(page.locator("#member-node-1")).to_be_visible()
+            expect(page.locator("#member-node-1")).to_have_css("border-top-style", "solid")
+
+
+def test_a_page_whose_part_never_comes_says_so(browser: Browser, console: FakeConsole) -> None:
+    with opened(browser, "about:blank", ignored=["net::ERR_"]) as page:
+        page.route("**/static/store_kinds.js", lambda route: route.abort("failed"))
+        page.goto(console.address)
+        again = page.get_by_role("link", name="Load it again")
+        expect(again).to_be_visible()
+        page.unroute("**/static/store_kinds.js")
+        again.click()
+        expect(page.locator("#member-node-1")).to_be_visible()

@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from tests.support.chromium import opened
 from tests.support.commands import running_console
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 PATIENCE = 30_000
 NODES = ("node-1", "node-2", "node-3")
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
+def page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
     """The view on a cluster without a load."""
-    with running_console(tmp_path, "--users", "0") as (_, address), sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_context(locale="en-US").new_page()
-        page.set_default_timeout(PATIENCE)
-        page.goto(address)
+    with (
+        running_console(tmp_path, "--users", "0") as (_, address),
+        opened(browser, address, patience=PATIENCE) as page,
+    ):
         page.get_by_role("link", name="Session").click()
         yield page
-        browser.close()
 
 
 def step(page: Page, name: str, shown: str) -> None:

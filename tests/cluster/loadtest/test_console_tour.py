@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from tests.support.chromium import opened
 from tests.support.commands import running_console
 
 pytestmark = [pytest.mark.browser, pytest.mark.nightly, pytest.mark.timeout(900)]
 # It takes five minutes. In the cluster tier, test_console_tour_page.py leads through all stops with scripted figures.
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 PATIENCE = 90_000
 STOPS = (
     ("One process", ()),
@@ -49,12 +47,8 @@ def agrees(result: str) -> bool:
     return "Theory and measurement agree" in result
 
 
-def test_the_tour_on_real_clusters_measures_what_theory_says_at_each_stop(tmp_path: Path) -> None:
-    with running_console(tmp_path) as (_, address), sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_context(locale="en-US").new_page()
-        page.set_default_timeout(PATIENCE)
-        page.goto(address)
+def test_the_tour_on_real_clusters_measures_what_theory_says_at_each_stop(browser: Browser, tmp_path: Path) -> None:
+    with running_console(tmp_path) as (_, address), opened(browser, address, patience=PATIENCE) as page:
         expect(page.locator("#member-node-3")).to_contain_text("p50", timeout=PATIENCE)
         press(page, "Start the tour")
         for number, (title, commands) in enumerate(STOPS, 1):
@@ -73,4 +67,3 @@ def test_the_tour_on_real_clusters_measures_what_theory_says_at_each_stop(tmp_pa
         press(page, "Leave the tour")
         expect(page.locator(".log ol")).to_contain_text("back to the console's own", timeout=PATIENCE)
         expect(page.locator("#member-node-3")).to_contain_text("p50", timeout=PATIENCE)
-        browser.close()

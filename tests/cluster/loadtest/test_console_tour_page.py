@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from deploy import Cluster, ClusterSpec, StoreKind
 from deploy.ports import free_ports
@@ -25,14 +23,14 @@ from loadtest.history import Action, Mark, Op, OpOutcome, now
 from loadtest.load_profile import LoadProfile
 from loadtest.target import ClusterTarget
 from proxy import Balance
+from tests.support.axe import find_barriers, load_axe
+from tests.support.chromium import PATIENCE, opened
 from tests.support.console import FakeConsole
 from tests.support.fake_cluster import FakeCluster, FakeStore
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 USERS = 24
-PATIENCE = 20_000
 OPS = 60
 """Requests between two looks of the sampler."""
 
@@ -149,20 +147,10 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @contextmanager
-def opened(folder: Path, language: str = "en-US") -> Iterator[Page]:
-    """What the browser refuses to load or to apply fails the test."""
-    complaints: list[str] = []
-    with TourConsole(folder) as console, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_context(locale=language).new_page()
-        page.set_default_timeout(PATIENCE)
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(console.address)
+def running(browser: Browser, folder: Path, **look: Any) -> Iterator[Page]:
+    with TourConsole(folder) as console, opened(browser, console.address, **look) as page:
         yield page
         assert console.director.look().stage is ClusterStage.RUNNING
-        browser.close()
-    assert complaints == []
 
 
 def press(page: Page, name: str) -> None:
@@ -196,9 +184,9 @@ STOPS = (
 
 
 def test_the_tour_leads_from_start_to_end_and_back_to_the_own_cluster(
-    tmp_path: Path, scripted: type[ScriptedLoad]
+    browser: Browser, tmp_path: Path, scripted: type[ScriptedLoad]
 ) -> None:
-    with opened(tmp_path) as page:
+    with running(browser, tmp_path) as page:
         press(page, "Start the tour")
         for number, (title, commands) in enumerate(STOPS, 1):
             start(page, number, title)
@@ -215,10 +203,10 @@ def test_the_tour_leads_from_start_to_end_and_back_to_the_own_cluster(
 
 
 def test_it_says_so_where_theory_and_measurement_do_not_agree(
-    tmp_path: Path, scripted: type[ScriptedLoad], monkeypatch: pytest.MonkeyPatch
+    browser: Browser, tmp_path: Path, scripted: type[ScriptedLoad], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scripted, "share_of_nodes", 1 / 4)
-    with opened(tmp_path) as page:
+    with running(browser, tmp_path) as page:
         press(page, "Start the tour")
         press(page, "Next")
         press(page, "Next")
@@ -231,3 +219,34 @@ def test_it_says_so_where_theory_and_measurement_do_not_agree(
         expect(page.locator(".tour .result h3")).to_contain_text("이론과 측정이 일치하지 않습니다")
         press(page, "투어 나가기")
         expect(page.locator(".tour.invitation")).to_contain_text("8개 중 3번부터 계속")
+
+
+@pytest.mark.node
+@pytest.mark.parametrize(("language", "scheme", "width"), [("en-US", "light", 1280), ("ko-KR", "dark", 390)])
+def test_no_state_of_the_tour_has_a_barrier(
+    browser: Browser,
+    tmp_path: Path,
+    scripted: type[ScriptedLoad],
+    language: str,
+    scheme: Literal["light", "dark"],
+    width: int,
+) -> None:
+    axe, found = load_axe(), {}
+    look = {"locale": language, "color_scheme": scheme, "viewport": {"width": width, "height": 900}}
+    with running(browser, tmp_path, **look) as page:
+        act = page.locator(".tour .act")
+        expect(act).to_be_visible()
+        found["invitation"] = find_barriers(page, axe)
+        act.click()
+        expect(page.locator(".tour .position")).to_be_visible()
+        found["first stop"] = find_barriers(page, axe)
+        for _ in range(3):
+            page.locator(".tour .ways button").nth(-2).click()
+        act.click()
+        expect_results(page, "평상시" if language == "ko-KR" else "steady")
+        found["measured"] = find_barriers(page, axe)
+        for _ in range(5):
+            page.locator(".tour .ways button").nth(-2).click()
+        expect(page.locator(".tour li").first).to_be_visible()
+        found["end"] = find_barriers(page, axe)
+    assert {what: barriers for what, barriers in found.items() if barriers} == {}

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from deploy import Cluster, ClusterSpec
+from tests.support.chromium import opened
 from tests.support.console import FakeConsole
 from tests.support.engine_names import Engine
 
 pytestmark = pytest.mark.browser
-
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 class WatchingConsole(FakeConsole):
@@ -29,15 +26,9 @@ class WatchingConsole(FakeConsole):
         return self.engine.watch(spec.store)
 
 
-def test_a_button_shows_the_command_to_type_and_the_page_what_follows(tmp_path: Path) -> None:
-    complaints: list[str] = []
-    with WatchingConsole(tmp_path) as console, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
-        page = context.new_page()
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(console.address)
+def test_a_button_shows_the_command_to_type_and_the_page_what_follows(browser: Browser, tmp_path: Path) -> None:
+    clipboard = ["clipboard-read", "clipboard-write"]
+    with WatchingConsole(tmp_path) as console, opened(browser, console.address, permissions=clipboard) as page:
         expect(page.get_by_role("note")).to_contain_text("This console only watches")
         expect(page.locator(".tour")).to_contain_text("needs the engine")
         expect(page.locator("#member-store")).to_contain_text("not visible from here")
@@ -68,5 +59,3 @@ def test_a_button_shows_the_command_to_type_and_the_page_what_follows(tmp_path: 
         expect(page.locator("#member-node-3")).to_contain_text("running")
         expect(page.get_by_role("button", name="Resume node-1", exact=True)).to_be_visible()
         expect(page.locator(".log")).to_contain_text("node-2 has ended")
-        browser.close()
-    assert complaints == []

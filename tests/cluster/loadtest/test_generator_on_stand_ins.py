@@ -6,6 +6,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ from tests.support.stand_in import ACCOUNTS, StandIn, serving, target
 from tests.support.waiting import child_with, lives, wait_until
 
 USERS = 12
+STARVED = 6.0
+"""Seconds: more than the 3 heartbeats that Locust waits for by itself."""
 decode = msgspec.json.Decoder(Event).decode
 
 
@@ -373,6 +376,20 @@ def test_a_virtual_user_that_fails_is_reported_in_one_line(tmp_path: Path, proce
         with load(tmp_path, failing, processes=processes) as running:
             with pytest.raises(GeneratorError, match=r"a virtual user failed, .*: no idea what a visit is"):
                 running.wait_for(lambda: False, "an error")
+
+
+def test_workers_that_get_no_time_for_some_seconds_go_on_afterwards(tmp_path: Path) -> None:
+    with serving(StandIn()) as url, load(tmp_path, url, processes=2) as running:
+        running.wait_for_requests(20)
+        _, *workers = processes()
+        for worker in workers:
+            worker.suspend()
+        begin = time.monotonic()
+        running.wait_for(lambda: time.monotonic() > begin + STARVED, "the pause")
+        for worker in workers:
+            worker.resume()
+        running.wait_for_requests(len(running.ops) + 200)
+        running.generator.stop()
 
 
 def test_leaving_the_generator_with_an_error_kills_locust(tmp_path: Path) -> None:

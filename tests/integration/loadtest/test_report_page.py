@@ -1,21 +1,19 @@
 """The report of a folder: whole, in one file, and the answer comes first."""
 
 import json
-import os
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser
 
 from loadtest.claims.claim import Verdict
 from loadtest.report.page import MARKDOWN, NothingToReport, write_report
 from loadtest.results import HISTORY, RESULT
+from tests.support.chromium import opened
 from tests.support.report_results import Run
-
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 def write_runs(folder: Path) -> None:
@@ -171,17 +169,9 @@ def test_a_result_of_a_newer_version_is_refused_as_a_history_is(folder: Path) ->
 
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [1100, 390])
-def test_the_report_is_whole_at_any_width_without_a_network(report: Path, width: int) -> None:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        context = browser.new_context(offline=True, viewport={"width": width, "height": 800})
-        page = context.new_page()
-        complaints: list[str] = []
-        page.on("console", lambda message: complaints.append(message.text))
-        page.goto(report.as_uri())
+def test_the_report_is_whole_at_any_width_without_a_network(browser: Browser, report: Path, width: int) -> None:
+    with opened(browser, report.as_uri(), offline=True, viewport={"width": width, "height": 800}) as page:
         assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 100)")
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "the page scrolls sideways"
         page.get_by_role("link", name="kill the primary").click()
         assert page.url.endswith("#primary-killed")
-        browser.close()
-    assert complaints == []

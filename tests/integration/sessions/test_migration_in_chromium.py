@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -13,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 import trustme
-from playwright.sync_api import BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext
 from werkzeug.serving import make_server
 
 from nodes.sessions import RedisStore
@@ -22,16 +20,12 @@ from tests.support.valkey import Valkey
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-
 
 @pytest.fixture
-def context() -> Iterator[BrowserContext]:
-    assert CHROMIUM is not None, "tests/conftest.py skips these tests without it"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser.new_context(ignore_https_errors=True)
-        browser.close()
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    context = browser.new_context(ignore_https_errors=True)
+    yield context
+    context.close()
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from click.testing import CliRunner, Result
 
 from deploy import ComposeCluster, LocalCluster
 from loadtest.cli.failover import leave_out_containers
+from loadtest.cli.shared import remove_abandoned_folders, temporary_folder
 from loadtest.experiment import Place
 from loadtest.experiments import EXPERIMENTS
 from loadtest.suite import MakeCluster, Suite, SuiteLoad
@@ -177,3 +178,17 @@ def test_a_folder_with_other_things_in_it_is_refused_and_left_alone(tmp_path: Pa
 )
 def test_what_cannot_be_done_is_explained_in_one_line(command: str, message: str) -> None:
     assert message in complaint(*command.split(), status=1, CLUSTER_USERS_FILE="")
+
+
+def test_temporary_folders_of_killed_commands_are_removed_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    killed, made = tmp_path / "session-load-killed", tmp_path / "session-load-made"
+    for folder in (killed, made):
+        (folder / "load-1").mkdir(parents=True)
+    (killed / ".lock").touch()
+    with temporary_folder(None) as own:
+        remove_abandoned_folders()
+        assert {path.name for path in tmp_path.iterdir()} == {own.name, made.name}
+    assert [path.name for path in tmp_path.iterdir()] == [made.name]

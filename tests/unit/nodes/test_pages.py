@@ -312,6 +312,24 @@ def test_the_page_of_an_error_of_a_session_has_its_title(
     assert (page.status_code, f"<h1>{title}</h1>" in unescape(page.text)) == (status, True)
 
 
+def test_a_login_that_the_store_failed_keeps_the_name_that_was_typed_and_never_the_password(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form = {"user": "alice", "password": "wonderland-of-tests", "csrf_token": token_of(client)}
+
+    def fail(*_: object, **__: object) -> None:
+        raise StoreUnavailable("out of reach")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MemoryStore, "load", fail)
+        refused = client.post("/login", data=form, headers=HTML)
+    assert refused.status_code == 503
+    assert "wonderland" not in refused.text
+    (back,) = re.findall(r'class="button" href="([^"]+)"', refused.text)
+    page = client.get(unescape(back), headers=HTML)
+    assert re.search(r'<input id="user" name="user" value="alice"', page.text)
+
+
 @pytest.mark.parametrize(
     ("method", "path", "advice", "button"),
     [

@@ -27,12 +27,14 @@ def test_the_help_fits_80_columns_and_lists_its_exit_statuses() -> None:
         ("--check 40k", "'--check': must be two ascending sizes"),
         ("--check 1,2", "'--check': must be a whole number from 1k to 10M"),
         ("--replicas 3", "--replicas must be below the number of zones, 3: each copy has its own"),
+        ("--from pyproject.toml --quick", "--from measures nothing; leave out --quick and --check"),
+        ("--from pyproject.toml", "pyproject.toml does not have the figures of `session-cluster capacity --json`: "),
         ("--bytes 10", "Invalid value for '--bytes'"),
         ("--json /no/such/file", "/no/such/file"),
     ],
 )
 def test_a_wrong_option_is_refused_in_one_line_with_its_value(options: str, message: str) -> None:
-    status = 1 if "json" in options else 2
+    status = 1 if "json" in options or options == "--from pyproject.toml" else 2
     assert message in complaint("capacity", *USUAL, *options.split(), status=status)
 
 

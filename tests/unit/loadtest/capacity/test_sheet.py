@@ -1,6 +1,7 @@
 """The sheet: its width, its sources, its last lines."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ from rich.console import Console
 
 from loadtest.capacity.check import CPU_BOUND, Prediction, compare, show_check
 from loadtest.capacity.figures import Figure, Part, RequestKind
-from loadtest.capacity.sheet import describe_limits, make_lines, make_record, show_sheet
+from loadtest.capacity.sheet import describe_limits, make_lines, make_record, read_record, show_sheet
 from loadtest.capacity.testbed import LoadSample
 from tests.unit.loadtest.capacity.figures import MACHINE, READ, WRITE, make_plan
 
@@ -65,12 +66,31 @@ def test_a_busy_machine_makes_the_sheet_say_so() -> None:
 
 
 @pytest.mark.parametrize("store", ["redis", "sql"])
-def test_the_record_is_json_with_every_line_and_sample(store: str) -> None:
+def test_the_record_has_every_line_and_is_read_again(store: str, tmp_path: Path) -> None:
     plan = make_plan(store, figures=SQL if store == "sql" else None)
-    record = msgspec.json.decode(msgspec.json.encode(make_record(plan, {"cpu": "x"})))
+    path = tmp_path / "sheet.json"
+    path.write_bytes(msgspec.json.encode(make_record(plan, {"cpu": "x"})))
+    record = msgspec.json.decode(path.read_bytes())
     assert len(record["sheet"]) == len(make_lines(plan))
-    assert record["samples"]["cpu_us"]["node"]["read"] == {"median": 400, "spread": 0, "samples": [400]}
     assert record["carries"] is False
+    assert read_record(path) == (store, plan.figures, {"cpu": "x"})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("{}", "does not have the figures"), ("x", "does not have the figures"), ("", "figures")]
+)
+def test_another_file_is_not_read(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "other.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_record(path)
+
+
+def test_a_record_of_another_version_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "sheet.json"
+    path.write_bytes(msgspec.json.encode({**make_record(make_plan(), {}), "version": 2}))
+    with pytest.raises(ValueError, match="version must be 1, not 2; measure again"):
+        read_record(path)
 
 
 def run(cpu: float) -> LoadSample:

@@ -9,6 +9,7 @@ from loadtest.console.live_claims import ClaimState, LiveClaim, judge_live
 from loadtest.experiment import ARRIVAL, Case
 from loadtest.experiments import BY_NAME, EXPERIMENTS
 from loadtest.history import Action, Mark, Op, OpOutcome
+from loadtest.suite import STEADY_AFTER, name_before
 
 USERS = 24
 BEGAN = 1_800_000_000.0
@@ -67,7 +68,9 @@ def test_before_its_phase_a_claim_is_not_judged() -> None:
     history.mark("before")
     for number in range(100):
         history.look(number % USERS)
-    assert {one.state for one in history.judge(case).values()} == {NOT_YET}
+    judged = history.judge(case)
+    assert judged.pop("no request fails before the fault").state is SO_FAR
+    assert {one.state for one in judged.values()} == {NOT_YET}
 
 
 def test_during_the_fault_it_holds_so_far_as_soon_as_there_is_enough_data_and_breaks_with_a_loss() -> None:
@@ -84,6 +87,14 @@ def test_during_the_fault_it_holds_so_far_as_soon_as_there_is_enough_data_and_br
     claim = history.judge(case)[NOTHING_LOST]
     assert claim.state is NOT_SO_FAR
     assert "1 x session lost" in claim.seen
+
+
+def test_the_claims_are_those_of_the_verdict() -> None:
+    case = case_of("kill-node")
+    own = {claim.text for claim in case.variant.claims}
+    assert {one.claim for one in judge_live(case, None)} == {name_before(case), *own, STEADY_AFTER}
+    without_fault = case_of("memory-round-robin")
+    assert STEADY_AFTER not in {one.claim for one in judge_live(without_fault, None)}
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.name)
@@ -104,4 +115,6 @@ def test_a_share_of_sticky_users_who_lose_their_session_is_not_judged_before_the
     history.mark("before")
     for number in range(100):
         history.look(number % USERS)
-    assert {one.state for one in history.judge(case).values()} == {NOT_YET}
+    judged = history.judge(case)
+    assert judged.pop("no request fails before the fault").state is SO_FAR
+    assert {one.state for one in judged.values()} == {NOT_YET}
