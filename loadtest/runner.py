@@ -308,7 +308,8 @@ class Runner:
 
     def _look(self) -> Findings:
         self._generator.check()
-        findings = self._history.read(self._prober)
+        with uninterrupted():  # events that were read and not checked would be missing
+            findings = self._history.read(self._prober)
         self._schedule.status.findings = findings
         self._watch(self._schedule.status)
         return findings

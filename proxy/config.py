@@ -116,13 +116,13 @@ def _http(settings: ProxySettings) -> Section:
             Section("map $upstream_addr $untried", default="0", **{f'"~(^|[,:] )({UPSTREAM}|{SECURE})$"': "1"})
         )
     if settings.max_in_flight is not None:
-        zones = [["$server_name", "zone=in_flight:64k"]]
+        zones = [["$server_name", f"zone={_zone('in_flight', settings)}:64k"]]
         http.sections.add(body_block(), body_maps())
         if settings.max_per_session is not None:
-            zones.append(["$counted_session", "zone=by_session:1m"])
+            zones.append(["$counted_session", f"zone={_zone('by_session', settings)}:1m"])
             http.sections.add(counted_session_map(settings))
         if settings.max_per_address is not None:
-            zones.append(["$binary_remote_addr", "zone=by_address:1m"])
+            zones.append(["$binary_remote_addr", f"zone={_zone('by_address', settings)}:1m"])
         http.sections.add(KeyValuesMultiLines("limit_conn_zone", zones))
     if settings.login_rate is not None:
         # An empty key is not counted: the limit is on POST alone, the page itself is free.
@@ -321,7 +321,13 @@ def _bounds(settings: ProxySettings) -> KeyValuesMultiLines:
     }
     if settings.max_in_flight is None:
         return KeyValuesMultiLines("limit_conn", [])
-    return KeyValuesMultiLines("limit_conn", [[zone, most] for zone, most in bounds.items() if most is not None])
+    counted = [[_zone(name, settings), most] for name, most in bounds.items() if most is not None]
+    return KeyValuesMultiLines("limit_conn", counted)
+
+
+def _zone(name: str, settings: ProxySettings) -> str:
+    """Return the name of a zone that counts requests in flight. nginx keeps its counts while it has the name."""
+    return f"{name}_{settings.generation}" if settings.generation else name
 
 
 def _starts_over(settings: ProxySettings) -> bool:

@@ -175,6 +175,9 @@ class ProxySettings:
     max_per_address: int | None = None
     """How many of them may be of one client address, with whatever cookies. None: no bound, since many clients have one
     address in containers and behind a proxy that is not in `trusted_proxies`. It holds where `max_in_flight` does."""
+    generation: int = 0
+    """A reload with another number counts the requests in flight from 0. nginx goes on counting those of a worker that
+    was killed, also after a reload with the same number, and in the end refuses every request."""
     connect_timeout: float = 1.0
     read_timeout: float = 15.0
     get_timeout: float = 2.0

@@ -66,11 +66,14 @@ class ComposeProxy:
         self._spec = spec
         self._finds_nodes = spec.discovery is Discovery.DNS
         self._installed: str | None = None
+        self._generation = 0
 
     def install(self, nodes: Sequence[UpstreamServer], policy: Balance) -> None:
         nginx = self._nginx()
+        self._generation += 1
         # Load tests read which node was tried.
         changes = {
+            "generation": self._generation,
             "expose_internals": True,
             "balance": policy,
             "session_cookie": self._spec.session_cookie,

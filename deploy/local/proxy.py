@@ -27,6 +27,7 @@ class LocalProxy:
         self._nodes: Sequence[UpstreamServer] = ()
         self._policy = spec.balance
         self._port = 0
+        self._generation = 0
         self._state: StateDir | None = None
         self._tls: Tls | None = None
         self.authority: Path | None = None
@@ -80,6 +81,7 @@ class LocalProxy:
 
     def _write(self, nodes: Sequence[UpstreamServer], policy: Balance) -> None:
         assert self._state is not None
+        self._generation += 1
         settings: dict[str, Any] = {
             "listen": f"127.0.0.1:{self._port}",
             "runtime_dir": self._state.proxy,
@@ -90,6 +92,7 @@ class LocalProxy:
             "nginx_version": self._nginx.version,
             "session_cookie": self._spec.session_cookie,
             "tls": self._tls,
+            "generation": self._generation,
             "expose_internals": True,  # it listens on 127.0.0.1 alone, and load tests read which node was tried
             **self._spec.proxy_settings,
         }

@@ -188,7 +188,7 @@ def make_process_table(processes: Iterable[ProcessChange]) -> Table:
     """Return a row for each process: what it used in the quiet phase at the beginning, and in that at the end."""
     columns = [Column("process", number=False, flexible=True)]
     columns += [Column(name, header) for name, header in
-                (("memory, MB", "memory\nMB"), ("descriptors", "descriptors"), ("threads", "threads"))]  # fmt: skip
+                (("memory in MB", "memory\nMB"), ("descriptors", "descriptors"), ("threads", "threads"))]  # fmt: skip
     table = Table([*columns, Column("", number=False, max_width=20)], gap=2)
     for one in processes:
         pairs = (

@@ -39,6 +39,7 @@ class Pods:
     def __init__(self, manifests: Manifests, name: str, images: Mapping[str, str]) -> None:
         self.manifests, self.name = manifests, name
         self._images = images
+        self._containers: list[str] = []
         self._volumes: list[str] = []
         self.running: dict[str, Pod] = {}
         docker("network", "create", name)
@@ -51,16 +52,22 @@ class Pods:
         options = [*self._options(found, container, pod_name), *(["--entrypoint", command] if command else [])]
         image = self._images.get(container["image"], container["image"])
         identity = docker("run", "--detach", *options, image, *arguments)
+        self._containers.append(identity)
         pod = self.running[pod_name] = Pod(identity, container)
-        wait_until(lambda: pod.probe("startupProbe"), f"{pod_name} starts; {pod.log()}", _PATIENCE)
+
+        def has_started() -> bool:
+            assert pod.is_running(), f"{pod_name} ended: {pod.log()}"
+            return pod.probe("startupProbe")
+
+        wait_until(has_started, f"{pod_name} starts", _PATIENCE)
         wait_until(
             lambda: pod.probe("readinessProbe") and pod.probe("livenessProbe"), f"{pod_name} is ready", _PATIENCE
         )
         return pod
 
     def remove(self) -> None:
-        for pod in self.running.values():
-            docker("rm", "--force", "--volumes", pod.id)
+        for container in self._containers:
+            docker("rm", "--force", "--volumes", container)
         for volume in self._volumes:
             docker("volume", "rm", "--force", volume)
         docker("network", "rm", self.name)
@@ -114,11 +121,22 @@ class Pods:
 class Pod:
     def __init__(self, identity: str, container: Object) -> None:
         self.id, self.container = identity, container
-        self.port = self._published(container["ports"][0]["containerPort"])
-        self.url = f"http://127.0.0.1:{self.port}"
+
+    @property
+    def port(self) -> int:
+        """The port of this machine for the first port of the container."""
+        return self._published(self.container["ports"][0]["containerPort"])
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     def _published(self, port: int) -> int:
-        return int(docker("port", self.id, str(port)).splitlines()[0].rpartition(":")[2])
+        """Raises ConnectionError if the container has ended."""
+        ports = json.loads(docker("inspect", self.id))[0]["NetworkSettings"]["Ports"]
+        if not (found := ports.get(f"{port}/tcp")):
+            raise ConnectionError(f"port {port} is not published")
+        return int(found[0]["HostPort"])
 
     def probe(self, kind: str) -> bool:
         """Return whether a probe succeeds once, asked as the kubelet asks."""
@@ -130,13 +148,13 @@ class Pod:
         request = probe.get("httpGet") or probe["tcpSocket"]
         port = find_port(self.container, request["port"])
         assert port is not None
-        address = f"http://127.0.0.1:{self._published(port)}{request.get('path', '/')}"
         headers = {each["name"]: each["value"] for each in request.get("httpHeaders", [])}
         try:
+            address = f"http://127.0.0.1:{self._published(port)}{request.get('path', '/')}"
             with urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=timeout) as answer:
                 return 200 <= int(answer.status) < 400
         except OSError:
-            # Any answer shows that the port is open, and so does a connection that is closed after it was accepted.
+            # Redis closes the connection of a client that speaks HTTP, so the port is open.
             return "tcpSocket" in probe and self.is_running()
 
     def pre_stop(self) -> None:

@@ -77,11 +77,14 @@ def test_a_stopped_experiment_ends_its_processes_and_the_users_come_back(
     assert read_results(tmp_path / "out").results == ()
 
 
-def test_ctrl_c_during_an_experiment_ends_everything(console: tuple[Page, psutil.Process]) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.nightly)])
+def test_a_signal_during_an_experiment_ends_everything(
+    console: tuple[Page, psutil.Process], number: signal.Signals
+) -> None:
     page, process = console
     own = {child.pid for child in process.children(recursive=True)}
     start(page)
     pids = {child.pid for child in process.children(recursive=True)} | own
     assert len(pids - own) > 5
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     wait_until(lambda: not lives(process.pid, *pids), "the console, both clusters and the users have ended", 60)

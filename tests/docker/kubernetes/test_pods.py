@@ -43,6 +43,8 @@ __all__ = [
     "test_health_checks_do_not_fill_the_log",
 ]
 
+pytestmark = pytest.mark.timeout(300)  # the first test builds the image
+
 NODES = ("node-1", "node-2")
 SHOP = {"Host": "shop.example.com"}
 

@@ -5,6 +5,7 @@ import socket
 from contextlib import ExitStack
 from typing import Any
 
+import psutil
 import pytest
 
 from proxy import Balance
@@ -134,3 +135,21 @@ def test_slow_reads_of_all_nodes_take_none_out_of_use(start_proxy: StartProxy, n
         node.release.set()
     assert {proxy.get("/wait").status for _ in range(6)} == {200}
     assert {line["status"] for line in proxy.log_lines("/wait")} == {200, 504}  # and never 502, "no live upstreams"
+
+
+def test_requests_of_a_killed_worker_count_until_a_reload_begins_a_new_generation(
+    start_proxy: StartProxy, nodes: Nodes
+) -> None:
+    proxy = start_proxy(max_in_flight=3, worker_processes=1)
+    waiting = fill(proxy, nodes, 3)
+    (worker,) = psutil.Process(int((proxy.folder / "nginx.pid").read_text())).children()
+    worker.kill()
+    wait_until(proxy.answers, "another worker")
+    for connection in waiting:
+        connection.close()
+    assert proxy.get("/more").status == 503, "nginx itself forgets them by now"
+    proxy.reload()
+    assert proxy.get("/more").status == 503, "a reload alone forgets them by now"
+    proxy.reload(generation=1)
+    assert proxy.get("/more").status == 200
+    assert proxy.post("/more").status == 200

@@ -23,7 +23,7 @@ LOADTEST = Path(loadtest.__file__).parent
 VERDICTS = {"holds", "broken", "not_enough", "require", "require_answers"}
 """Functions whose arguments are shown beside a claim."""
 NAMES = {"GET", "POST", "Redis", "SQLite", "MySQL", "PostgreSQL", "SQL", "AOF", "express-session", "nginx", "DNS"}
-NAMES |= {"Retry-After", "min-replicas-to-write", "noeviction", "SIGSTOP", "p99", "ms", "N", "GETs", "matplotlib"}
+NAMES |= {"Retry-After", "min-replicas-to-write", "noeviction", "SIGSTOP", "p99", "ms", "MB", "N", "GETs", "matplotlib"}
 NAMES |= {
     "Swarm",
     "machine-2",

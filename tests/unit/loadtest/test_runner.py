@@ -1,7 +1,9 @@
 """When a run ends early: findings of a history that is still being written are provisional."""
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -82,3 +84,31 @@ def test_a_watch_that_ends_the_run_leaves_no_fault(tmp_path: Path, monkeypatch: 
     with pytest.raises(Stop):
         stopped.run(phase)
     assert done == ["apply", "undo"]
+
+
+def test_a_signal_waits_until_the_events_that_were_read_are_checked(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def read(_: object) -> Findings:
+        signal.raise_signal(signal.SIGINT)
+        done.append("checked")
+        return NOTHING
+
+    monkeypatch.setattr(runner, "_generator", SimpleNamespace(check=lambda: None), raising=False)
+    monkeypatch.setattr(runner, "_history", SimpleNamespace(read=read), raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        runner._look()
+    assert done == ["checked"]
+
+
+def test_a_stage_whose_name_repeats_is_the_next_one_of_that_name() -> None:
+    status = Status("", 1, 1)
+    phases = [Phase(name=name, seconds=seconds) for name, seconds in (("quiet", 1.0), ("fault", 2.0), ("quiet", 3.0))]
+    schedule = Schedule(phases, status)
+    lengths = []
+    for phase in phases:
+        schedule.enter(phase.name)
+        lengths.append(round(status.stage_ends_at - status.stage_began_at, 3))
+    assert lengths == [1.0, 2.0, 3.0]
