@@ -197,8 +197,7 @@ def _error(status: int, message: str, title: str | None = None, **more: str) -> 
     """Return the error as a page, or as JSON together with `more`."""
     if wants_page(request):
         title = title or _TITLES.get(status, "Something went wrong" if status >= 500 else "That did not work")
-        back = url_for("shop.home", user=_typed_user())
-        shown = {"title": title, "message": message, "back": back}
+        shown = {"title": title, "message": message, "home": url_for("shop.home", user=_typed_user())}
         page = render_template("error.html", status=status, **shown, request_id=request_id())
         response = make_response(page, status)
     else:

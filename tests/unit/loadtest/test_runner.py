@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from deploy import Cluster
+from deploy.signals import interruptible
 from loadtest import runner as module
 from loadtest.checker import Checker, Findings, Kind, PhaseFigures
 from loadtest.checker.phases import DURING
@@ -92,13 +93,13 @@ def test_a_signal_waits_until_the_events_that_were_read_are_checked(
     done: list[str] = []
 
     def read(_: object) -> Findings:
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)  # a suite in the background inherits that SIGINT is ignored
         done.append("checked")
         return NOTHING
 
     monkeypatch.setattr(runner, "_generator", SimpleNamespace(check=lambda: None), raising=False)
     monkeypatch.setattr(runner, "_history", SimpleNamespace(read=read), raising=False)
-    with pytest.raises(KeyboardInterrupt):
+    with interruptible(), pytest.raises(KeyboardInterrupt):
         runner._look()
     assert done == ["checked"]
 
