@@ -22,7 +22,9 @@ PATIENT = Budgets(10, 20, retries=0, deadline=20)
 
 
 def docker(*words: str) -> str:
-    return subprocess.run(["docker", *words], check=True, capture_output=True, text=True, timeout=60).stdout.strip()
+    done = subprocess.run(["docker", *words], check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, f"docker {words[0]}: {done.stderr}"
+    return done.stdout.strip()
 
 
 _AGAIN = "while {} || [ -e /tmp/down ]; do while [ -e /tmp/down ]; do sleep 0.1; done; done"

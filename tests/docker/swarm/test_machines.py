@@ -23,7 +23,8 @@ pytestmark = pytest.mark.timeout(400)
 
 SPEC = ClusterSpec(store=StoreKind.REDIS, discovery=Discovery.DNS, node_settings=ONE_ADDRESS, start_timeout=150)
 START = """
-import sys, time
+import time
+from deploy.swarm.machines import Machines
 with Machines([], count=1) as machines:
     print(machines.folder, machines.manager().docker("node", "ls", "--format", "{{.Hostname}}"), flush=True)
     time.sleep(300)
@@ -51,7 +52,7 @@ def test_a_machine_is_lost_and_its_users_go_on_and_it_comes_back(cluster: SwarmC
     assert set(nodes.values()) == {"machine-1", "machine-2", "machine-3"}, "one in each zone"
     browser = HttpClient(cluster.url)
     browser.log_in(cluster.users)
-    assert served_by(cluster.url, 12) == set(nodes)
+    wait_until(lambda: served_by(cluster.url, 12) == set(nodes), "every proxy has asked for the nodes' addresses", 30)
     cluster.machines.cut_off("machine-3")
     lost = next(name for name, machine in nodes.items() if machine == "machine-3")
     assert {one.state for one in cluster.members() if one.name in {lost, "proxy-3"}} == {MemberState.SILENT}
