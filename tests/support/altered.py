@@ -20,6 +20,8 @@ class AlteredReplies:
         self.url = ""
         self.every = 0
         """Which replies are altered: each n-th one; 0 for none."""
+        self.advances = True
+        """Whether the next reply gets another bit altered, or the same one."""
         self._replies = 0
         self._bit = 0
 
@@ -29,7 +31,7 @@ class AlteredReplies:
         places = [at for start, size in list(_strings(reply))[:-1] for at in range(start, start + size)]
         if not (self.every and places and self._replies % self.every == 0):
             return reply
-        self._bit += 1
+        self._bit += self.advances
         altered = bytearray(reply)
         altered[places[self._bit // 8 % len(places)]] ^= 1 << self._bit % 8
         return bytes(altered)

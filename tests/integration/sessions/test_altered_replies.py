@@ -80,3 +80,19 @@ def test_a_list_of_a_user_outlives_altered_bits(
                 lists += 1
         assert lists
         assert set(right.keys_of("alice")) == expected
+
+
+def test_a_list_that_a_network_alters_in_the_same_way_each_time_is_never_returned(
+    server: Valkey, client: Any, network: AlteredReplies
+) -> None:
+    """The member that it names instead is dead and removed, and yet listed again."""
+    with (
+        closing(RedisStore.from_url(server.url, PATIENT)) as right,
+        closing(RedisStore.from_url(network.url, PATIENT)) as altered,
+    ):
+        for number in range(4):
+            right.create(hashlib.sha256(b"%d" % number).hexdigest(), {}, "alice", HOUR)
+        age(client)
+        network.every, network.advances = 1, False
+        with pytest.raises(StoreUnavailable, match="has dead members in each of 100 passes"):
+            altered.keys_of("alice")

@@ -87,8 +87,9 @@ class UserIndex:
             if new := unlike.keys() - strange.keys():
                 self._client.reconnect()
                 strange |= unlike
+            # A member that was removed and is listed again is asked for again: a network may have altered both lists.
             young = self._prune(owner, missing - doubtful - new)
-            dead |= missing - young - new
+            dead |= missing & doubtful - new
             doubtful |= young
         raise StoreUnavailable(f"Redis: the index of a user has dead members in each of {_PASSES} passes")
 
