@@ -103,7 +103,7 @@ def _check_request(
         yield (*place, "method"), f"{name}.method must not be GET: it has a form or json"
     if CSRF in templates(msgspec.to_builtins(request)):
         if file.csrf is None:
-            yield place, f"{name} sends {{csrf}}, and there is no table [csrf]"
+            yield place, f"{name} sends {{csrf}}, without a table [csrf]"
         elif file.csrf.cookie is None and file.csrf.page is None and request.page is None:
             yield place, f"{name} sends {{csrf}}: give it page, or [csrf] a page for all"
     for key in ("user", "logged_in", "counter", "items"):
