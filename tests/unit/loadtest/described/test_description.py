@@ -130,7 +130,7 @@ def test_a_token_needs_to_come_from_somewhere(tmp_path: Path) -> None:
     no_page = SHOP.replace('page = "/login"\n', "")
     for text, mistake in (
         (no_page, "20: requests.login sends {csrf}: give it page, or [csrf] a page for all"),
-        (no_page.replace('[csrf]\ncss = "input[name=token]"', ""), "19: requests.login sends {csrf}, and there is no"),
+        (no_page.replace('[csrf]\ncss = "input[name=token]"', ""), "19: requests.login sends {csrf}, without a table"),
     ):
         with pytest.raises(DescriptionError, match="shop.toml:" + mistake.replace("[", r"\[").replace("{", r"\{")):
             read_description(write(tmp_path, text))
