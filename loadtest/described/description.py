@@ -1,0 +1,172 @@
+"""Read the TOML file of a target, and check what its keys' types don't: everything before anything runs."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from deploy.cluster import Role
+from loadtest.described.file import (
+    CSRF,
+    ITEM,
+    PASSWORD,
+    QUANTITY,
+    USER,
+    Anonymous,
+    Csrf,
+    Reading,
+    RequestSpec,
+    Runtime,
+    TargetFile,
+    UsersSpec,
+    templates,
+)
+from loadtest.described.toml import Place, TomlDocument
+from loadtest.http import ADDRESS, is_address
+from proxy.settings import did_you_mean
+
+_OF_USERS = frozenset({USER, PASSWORD})
+_NUMBER = frozenset({"n"})
+_ALLOWED = {"login": _OF_USERS, "add": frozenset({ITEM, QUANTITY})}
+"""The templates of requests, beside {user} and {csrf}."""
+
+
+class TargetDescription(msgspec.Struct, frozen=True):
+    """A file that was read: its path, its content, and where each key is."""
+
+    path: Path
+    file: TargetFile
+    document: TomlDocument
+
+    def where(self, *place: str | int) -> str:
+        """Return the file and line of a key: "shop.toml:12"."""
+        return self.document.where(place)
+
+    def resolve(self, path: str) -> Path:
+        """Return a path of the file, which is relative to its folder."""
+        return self.path.parent.resolve() / path
+
+
+def read_description(path: Path) -> TargetDescription:
+    """Read and check a file. Raises DescriptionError with one line for each mistake."""
+    document = TomlDocument(path)
+    file = document.convert(TargetFile)
+    for place, what in _find_mistakes(file, path):
+        document.complain(place, what)
+    document.check()
+    return TargetDescription(path, file, document)
+
+
+def _find_mistakes(file: TargetFile, path: Path) -> Iterator[tuple[Place, str]]:
+    """Yield what is wrong although every key has the right type."""
+    if not is_address(file.url):
+        yield ("url",), f"url must be {ADDRESS}, not {file.url!r}"
+    if not re.fullmatch(r"[^\s=;,]+", file.cookie):
+        yield ("cookie",), f"cookie must be the name of the session's cookie, not {file.cookie!r}"
+    if file.authority is not None and not (path.parent / file.authority).is_file():
+        yield ("authority",), f"authority must be a file with a certificate, not {file.authority!r}"
+    for name, request in file.requests.named():
+        yield from _check_request(("requests", name), request, file, _ALLOWED.get(name, frozenset()))
+    for name, needed in (("add", ITEM), ("login", USER)):
+        request = getattr(file.requests, name)
+        if request is not None and needed not in templates(msgspec.to_builtins(request)):
+            yield ("requests", name), f"requests.{name} must send {{{needed}}}"
+    look = file.requests.look
+    if look.user is None and look.logged_in is None:
+        yield ("requests", "look"), "requests.look must show the user: give it user, or logged_in"
+    if file.anonymous is not None:
+        yield from _check_reading(("anonymous",), file.anonymous, several=True)
+    if file.csrf is not None:
+        yield from _check_csrf(file.csrf)
+    yield from _check_users(file.users, file)
+    if file.runtime is not None:
+        yield from _check_runtime(file.runtime)
+
+
+def _check_request(
+    place: Place, request: RequestSpec, file: TargetFile, allowed: frozenset[str]
+) -> Iterator[tuple[Place, str]]:
+    name = ".".join(map(str, place))
+    allowed |= {CSRF, USER}
+    for key, value in (("path", request.path), ("page", request.page), ("redirect", request.redirect)):
+        if value is not None and not value.startswith("/"):
+            yield (*place, key), f"{name}.{key} must begin with /, not {value!r}"
+    for key in ("path", "form", "json", "headers", "page"):
+        for unknown in sorted(templates(getattr(request, key)) - allowed):
+            yield (*place, key), f"{name}.{key} has no {{{unknown}}}: {did_you_mean(unknown, sorted(allowed))}"
+    if request.form is not None and request.json is not None:
+        yield (*place, "json"), f"{name} must have form or json, not both"
+    if not re.fullmatch(r"[A-Z]+", request.verb):
+        yield (*place, "method"), f"{name}.method must be a method such as POST, not {request.method!r}"
+    if request.verb == "GET" and (request.form is not None or request.json is not None):
+        yield (*place, "method"), f"{name}.method must not be GET: it has a form or json"
+    if CSRF in templates(msgspec.to_builtins(request)):
+        if file.csrf is None:
+            yield place, f"{name} sends {{csrf}}, without a table [csrf]"
+        elif file.csrf.cookie is None and file.csrf.page is None and request.page is None:
+            yield place, f"{name} sends {{csrf}}: give it page, or [csrf] a page for all"
+    for key in ("user", "logged_in", "counter", "items"):
+        if (reading := getattr(request, key)) is not None:
+            yield from _check_reading((*place, key), reading)
+
+
+def _check_csrf(csrf: Csrf) -> Iterator[tuple[Place, str]]:
+    if csrf.page is not None and not csrf.page.startswith("/"):
+        yield ("csrf", "page"), f"csrf.page must begin with /, not {csrf.page!r}"
+    if csrf.cookie is None:
+        yield from _check_reading(("csrf",), csrf)
+
+
+def _check_reading(
+    place: Place, reading: Reading | Anonymous | Csrf, several: bool = False
+) -> Iterator[tuple[Place, str]]:
+    """Check where a value is read; `several` of the keys may be given."""
+    name = ".".join(map(str, place))
+    sources = [key for key in ("json", "css", "header") if getattr(reading, key, None) is not None]
+    if not several and (len(sources) > 1 or (not sources and reading.regex is None)):
+        yield place, f"{name} must have one of json, css, header and regex"
+    if reading.json is not None and reading.json and not reading.json.startswith("/"):
+        yield (*place, "json"), f"{name}.json must be a JSON pointer such as /user, not {reading.json!r}"
+    if reading.regex is not None:
+        try:
+            re.compile(reading.regex)
+        except re.error as error:
+            yield (*place, "regex"), f"{name}.regex is not a regular expression: {error}"
+    redirect = getattr(reading, "redirect", None)
+    if redirect is not None and not redirect.startswith("/"):
+        yield (*place, "redirect"), f"{name}.redirect must begin with /, not {redirect!r}"
+
+
+def _check_users(users: UsersSpec, file: TargetFile) -> Iterator[tuple[Place, str]]:
+    if users.passwords is None and (users.name is None or users.password is None):
+        yield ("users",), 'users must have passwords = {NAME = "…"}, or name and password with {n}'
+        return
+    if users.passwords is not None and users.name is not None:
+        yield ("users", "name"), "users must have passwords, or name and password, not both"
+    if not 1 <= users.count <= 100_000:
+        yield ("users", "count"), f"users.count must be between 1 and 100000, not {users.count}"
+    elif not users.accounts:
+        yield ("users", "passwords"), "users.passwords must have at least one user"
+    elif users.passwords is None and users.count > 1 and "{n}" not in (users.name or ""):
+        yield ("users", "name"), f"users.name must have {{n}}, the number of the user, not {users.name!r}"
+    for key in ("name", "password"):
+        for unknown in sorted(templates(getattr(users, key)) - _NUMBER):
+            yield ("users", key), f"users.{key} has no {{{unknown}}}: {did_you_mean(unknown, _NUMBER)}"
+    if users.sign_up is not None:
+        yield from _check_request(("users", "sign_up"), users.sign_up, file, _OF_USERS)
+        if users.command is not None:
+            yield ("users", "command"), "users must have sign_up or command, not both"
+
+
+def _check_runtime(runtime: Runtime) -> Iterator[tuple[Place, str]]:
+    names = [name for role in Role for name in getattr(runtime.roles, role.value)]
+    for role in Role:
+        for name in getattr(runtime.roles, role.value):
+            if names.count(name) > 1:
+                yield ("runtime", "roles", role.value), f"{name} must have one role, and once"
+    if not names:
+        yield ("runtime",), "runtime.roles must name members: proxy, node, store or sentinel"
+    for name in runtime.members:
+        if name not in names:
+            yield ("runtime", "members", name), f"runtime.members.{name} has no role: {did_you_mean(name, names)}"

@@ -1,0 +1,153 @@
+"""The TOML file of a target: what it says, and each mistake in one line with its file and line number."""
+
+from pathlib import Path
+
+import pytest
+
+from deploy.cluster import Role
+from loadtest.described.description import read_description
+from loadtest.described.toml import DescriptionError
+
+SHOP = """\
+name = "Shop"
+url = "http://127.0.0.1:8000"
+cookie = "sessionid"
+
+[users]
+count = 3
+name = "user{n}"
+password = "secret {n}"
+
+[anonymous]
+redirect = "/login"
+
+[csrf]
+page = "/login"
+css = "input[name=token]"
+
+[requests.look]
+path = "/me"
+user = { css = "#user" }
+
+[requests.login]
+path = "/login"
+form = { name = "{user}", word = "{password}", token = "{csrf}" }
+status = 302
+
+[requests.count]
+method = "POST"
+path = "/count"
+counter = { regex = 'count: (\\d+)' }
+
+[requests.add]
+path = "/list"
+json = { item = "{item}", note = '''
+[not.a.table]
+path = "not a key"
+''' }
+
+[runtime]
+kind = "processes"
+roles.node = [
+  "web-1",
+  "web-2",
+]
+roles.store = ["redis"]
+
+[runtime.members.web-1]
+start = "python app.py"
+"""
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "shop.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_file_is_read_with_its_defaults(tmp_path: Path) -> None:
+    file = read_description(write(tmp_path, SHOP)).file
+    assert file.users.accounts == {"user1": "secret 1", "user2": "secret 2", "user3": "secret 3"}
+    assert [(name, request.verb) for name, request in file.requests.named()] == [
+        *(("look", "GET"), ("login", "POST"), ("count", "POST"), ("add", "POST"))
+    ]
+    assert file.runtime is not None
+    assert file.runtime.roles.members == {"web-1": Role.NODE, "web-2": Role.NODE, "redis": Role.STORE}
+
+
+def test_every_key_has_the_line_that_it_is_in(tmp_path: Path) -> None:
+    description = read_description(write(tmp_path, SHOP))
+    lines = SHOP.splitlines()
+    for place, line in {
+        ("cookie",): 'cookie = "sessionid"',
+        ("requests", "login"): "[requests.login]",
+        ("requests", "login", "form", "word"): lines[22],
+        ("requests", "count", "counter"): lines[28],
+        ("runtime",): "[runtime]",
+        ("runtime", "roles", "store"): 'roles.store = ["redis"]',
+        ("runtime", "members", "web-1", "start"): 'start = "python app.py"',
+    }.items():
+        assert description.where(*place).rpartition(":")[2] == str(lines.index(line) + 1), place
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "mistake"),
+    [
+        ('cookie = "sessionid"', "", "1: cookie is missing"),
+        ("cookie", "cokie", "3: unknown key cokie: did you mean 'cookie'?"),
+        ("count = 3", 'count = "3"', "6: users.count must be a whole number, not '3'"),
+        ("count = 3", "count = 0", "6: users.count must be between 1 and 100000, not 0"),
+        ("user{n}", "user", "7: users.name must have {n}, the number of the user, not 'user'"),
+        ("user{n}", "user{m}", "7: users.name has no {m}: choose one of n"),
+        ('name = "user{n}"\n', "", '5: users must have passwords = {NAME = "…"}, or name and password with {n}'),
+        ('redirect = "/login"', "redirect = 5", "11: anonymous.redirect must be a text, not 5"),
+        ("css = ", "atribute = 'x'\ncss = ", "15: unknown key csrf.atribute: did you mean 'attribute'?"),
+        ("[requests.look]", "[requests.lok]", "17: unknown key requests.lok: did you mean 'look'?"),
+        ('path = "/me"', 'path = "me"', "18: requests.look.path must begin with /, not 'me'"),
+        ('css = "#user"', 'css = "#user", json = "/user"', "19: requests.look.user must have one of json, css, "),
+        ("{user}", "{usr}", "23: requests.login.form has no {usr}: did you mean 'user'?"),
+        ("{user}", "alice", "21: requests.login must send {user}"),
+        ("status = 302", 'status = [302, "x"]', "24: requests.login.status.1 must be a whole number, not 'x'"),
+        ("status = 302", "json = 5", "24: requests.login must have form or json, not both"),
+        ("'count: (", "'count: ((", "29: requests.count.counter.regex is not a regular expression"),
+        ('"{item}"', '"apple"', "31: requests.add must send {item}"),
+        ('"processes"', '"proceses"', "39: runtime.kind must be one of compose, processes, commands, "),
+        ('["redis"]', '["redis", "web-1"]', "44: web-1 must have one role, and once"),
+        ("members.web-1", "members.web-3", "46: runtime.members.web-3 has no role: did you mean 'web-2'?"),
+        ("[csrf]", "csrf", "13: not TOML: Expected '=' after a key in a key/value pair"),
+        ("127.0.0.1:8000", "127.0.0.1:8000/shop", "2: url must be http://HOST[:PORT] or https://HOST[:PORT], not"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line_with_file_and_line_number(tmp_path: Path, old: str, new: str, mistake: str) -> None:
+    assert old in SHOP
+    path = write(tmp_path, SHOP.replace(old, new, 1))
+    with pytest.raises(DescriptionError) as error:
+        read_description(path)
+    assert f"{path}:{mistake}" in str(error.value)
+
+
+def test_a_token_needs_to_come_from_somewhere(tmp_path: Path) -> None:
+    no_page = SHOP.replace('page = "/login"\n', "")
+    for text, mistake in (
+        (no_page, "20: requests.login sends {csrf}: give it page, or [csrf] a page for all"),
+        (no_page.replace('[csrf]\ncss = "input[name=token]"', ""), "19: requests.login sends {csrf}, without a table"),
+    ):
+        with pytest.raises(DescriptionError, match="shop.toml:" + mistake.replace("[", r"\[").replace("{", r"\{")):
+            read_description(write(tmp_path, text))
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(DescriptionError) as error:
+        read_description(write(tmp_path, SHOP.replace("cookie", "cokie").replace("kind =", "kid =")))
+    told = [line.partition("shop.toml:")[2] for line in str(error.value).splitlines()]
+    assert told == [
+        "1: cookie is missing",
+        "3: unknown key cokie: did you mean 'cookie'?",
+        "38: runtime.kind is missing",
+        "39: unknown key runtime.kid: did you mean 'kind'?",
+    ]
+
+
+def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(DescriptionError, match=r"^cannot read .*shop\.toml: No such file or directory$"):
+        read_description(tmp_path / "shop.toml")
