@@ -17,7 +17,14 @@ SOURCE = Path(__file__).parent / "express"
 _FILES = ("package.json", "package-lock.json", ".npmrc")
 _SECONDS = 300
 LOCK = "requirements.lock"
-_PIP = ("install", "--quiet", "--disable-pip-version-check", "--root-user-action=ignore", "--no-deps", "--require-hashes")
+_PIP = (
+    "install",
+    "--quiet",
+    "--disable-pip-version-check",
+    "--root-user-action=ignore",
+    "--no-deps",
+    "--require-hashes",
+)
 _COMMAND = ("npm", "ci", "--omit=dev", "--ignore-scripts", "--loglevel=error")
 
 

@@ -1,7 +1,7 @@
 """`python -m loadtest.targets.run PROGRAM ARGUMENT...`: become a server of a described target.
 
-A file of a target starts its members so, in the folder of the application. PATH then has the nginx and the valkey-server
-that come as wheels, and this Python; packages of a requirements.lock or package-lock.json in the folder are installed
+A file of a target starts its members so, in the folder of the application. PATH then has this Python and the nginx and
+the valkey-server that come as wheels; packages of a requirements.lock or package-lock.json in the folder are installed
 once, in the user's cache. Any other application needs nothing of this: its file has its own commands.
 """
 
@@ -39,7 +39,7 @@ def main(command: Sequence[str]) -> None:
     except (ClusterError, NginxError) as error:
         sys.exit(str(error))
     try:
-        os.execvpe(command[0], list(command), environment)
+        os.execvpe(command[0], list(command), environment)  # noqa: S606  # as a shell does
     except OSError as error:
         sys.exit(f"cannot run {command[0]}: {error.strerror}")
 

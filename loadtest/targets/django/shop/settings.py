@@ -8,6 +8,7 @@ SQLITE_FILE       the database otherwise
 """
 
 import os
+from typing import Any
 
 SECRET_KEY = os.environ["SECRET_KEY"]
 ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
@@ -35,10 +36,12 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 SESSION_ENGINE = f"django.contrib.sessions.backends.{os.environ.get('SESSION_ENGINE', 'db')}"
 
 if "REDIS_URL" in os.environ:
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": os.environ["REDIS_URL"]}}
+    CACHES = {
+        "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": os.environ["REDIS_URL"]}
+    }
 
 if "POSTGRES_HOST" in os.environ:
-    _DATABASE = {
+    _database: dict[str, Any] = {
         "ENGINE": "django.db.backends.postgresql",
         "HOST": os.environ["POSTGRES_HOST"],
         "NAME": "postgres",
@@ -46,9 +49,9 @@ if "POSTGRES_HOST" in os.environ:
         "PASSWORD": os.environ.get("POSTGRES_PASSWORD", ""),
     }
 else:
-    _DATABASE = {
+    _database = {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": os.environ["SQLITE_FILE"],
         "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL", "transaction_mode": "IMMEDIATE"},
     }
-DATABASES = {"default": _DATABASE}
+DATABASES = {"default": _database}
