@@ -177,7 +177,7 @@ class Claim:
     `min_requests` is the number of requests of logged-in users that it needs before it can hold. With `phase` its
     figures are those of this phase. `kinds` are the losses that it is about: on a target that shows none of them it is
     not looked for, and of some of them it is a claim about the others. All `sights` are needed. `premise` is what it
-    supposes of a cluster ("each node has sessions of its own"): it is no claim about others.
+    supposes of a cluster ("each node has sessions of its own"): it says nothing about others.
     """
 
     text: str

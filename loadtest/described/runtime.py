@@ -1,4 +1,4 @@
-"""The cluster of a described target: members of somebody else's system, which are broken and repaired.
+"""The cluster of a described target: members of another system, which are broken and repaired.
 
 Three runtimes do that: containers of a compose project, processes, and shell commands. What a runtime starts it ends;
 what it finds running it leaves running, and as it was.
@@ -85,7 +85,7 @@ class DescribedCluster(ABC):
             return f"the runtime {self.runtime.kind} can't {ability}"
         names = self.find(on)
         if not names:
-            return f"there is no {on} in runtime.roles"
+            return f"runtime.roles names no {on}"
         return next(filter(None, (self._refuse(ability, name) for name in names)), "")
 
     def find(self, on: str) -> list[str]:
