@@ -30,7 +30,8 @@ def init(compose: Path, output: Path | None) -> None:
     """Print a commented TOML file for the services of a compose file, with what can be guessed.
 
     Roles come from images, commands, ports and names, the address from published ports, the session's cookie and the
-    forms from the framework. Each guess is marked; for what can't be known a comment says how to find out. No engine is needed.
+    forms from the framework. Each guess is marked; for what can't be known a comment says how to find out. No engine is
+    needed.
 
     Exit status: 0 written; 1 COMPOSE is not a compose file, or FILE exists; 2 wrong usage.
     """
