@@ -83,7 +83,7 @@ class Port:
 
 
 @dataclass(frozen=True)
-class Service:
+class ComposeService:
     """A service, its guessed role (None: it is left out) and the reason for it. `words` are its command."""
 
     name: str
@@ -116,7 +116,7 @@ class ComposeFile:
 
     path: Path
     given_name: str
-    services: tuple[Service, ...]
+    services: tuple[ComposeService, ...]
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -137,12 +137,12 @@ class ComposeFile:
         """The name of the project: the given one, or that of the folder."""
         return self.given_name or re.sub(r"[^a-z0-9_-]", "", self.path.resolve().parent.name.lower())
 
-    def of(self, role: Role) -> list[Service]:
+    def of(self, role: Role) -> list[ComposeService]:
         """Return the services with a role, in the order of the file."""
         return [service for service in self.services if service.role is role]
 
     @property
-    def left_out(self) -> list[Service]:
+    def left_out(self) -> list[ComposeService]:
         """The services without a role."""
         return [service for service in self.services if service.role is None]
 
@@ -220,13 +220,13 @@ def _find_jobs(services: Mapping[str, Any]) -> set[str]:
     return jobs
 
 
-def _read_service(name: str, values: Mapping[str, Any], folder: Path) -> Service:
+def _read_service(name: str, values: Mapping[str, Any], folder: Path) -> ComposeService:
     build = values.get("build")
     context = build.get("context", ".") if isinstance(build, dict) else build
     profiles = values.get("profiles") or ()
     replicas = values.get("scale", (values.get("deploy") or {}).get("replicas", 1))
     words = [*_words(values.get("entrypoint")), *_words(values.get("command"))]
-    return Service(
+    return ComposeService(
         name=name,
         image=str(values.get("image") or ""),
         words=tuple(words),
@@ -270,13 +270,13 @@ def _read_port(value: Any) -> Port | None:
     return Port(int(published), int(target)) if published.isdecimal() and target.isdecimal() else None
 
 
-def _guess(service: Service, is_job: bool) -> Service:
+def _guess(service: ComposeService, is_job: bool) -> ComposeService:
     """Return the service with the role that its image, its command, its ports or its name suggest."""
     role, reason = _find_role(service, is_job)
     return replace(service, role=role, reason=reason)
 
 
-def _find_role(service: Service, is_job: bool) -> tuple[Role | None, str]:
+def _find_role(service: ComposeService, is_job: bool) -> tuple[Role | None, str]:
     product, command = service.product, " ".join(service.words).lower()
     first = Path(service.words[0]).name if service.words else ""
     ports = {port.target for port in service.ports} | service.exposed
@@ -309,7 +309,7 @@ def _find_role(service: Service, is_job: bool) -> tuple[Role | None, str]:
     return Role.NODE, "the rest"
 
 
-def _choose_stores(services: Sequence[Service]) -> list[Service]:
+def _choose_stores(services: Sequence[ComposeService]) -> list[ComposeService]:
     """Leave out the stores that probably have no sessions: where the nodes' environment names one it is that, else
     Redis and memcached before databases."""
     stores = [service for service in services if service.role is Role.STORE]
@@ -338,7 +338,7 @@ def _choose_stores(services: Sequence[Service]) -> list[Service]:
     ]
 
 
-def _kind_of(service: Service) -> str:
+def _kind_of(service: ComposeService) -> str:
     text = f"{service.product} {' '.join(service.words[:1])} {service.name}".lower()
     if any(name in text for name in _REDIS):
         return "redis"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from loadtest.described.compose_file import Service
+from loadtest.described.compose_file import ComposeService
 
 _MOST_BYTES = 1_000_000
 
@@ -219,7 +219,7 @@ _DEPENDENCIES = (
 )
 
 
-def find_framework(nodes: Sequence[Service]) -> tuple[Framework, str]:
+def find_framework(nodes: Sequence[ComposeService]) -> tuple[Framework, str]:
     """Return the framework of the first node that shows one, and the reason."""
     for node in nodes:
         texts = _read_dependencies(node.build)
