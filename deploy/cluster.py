@@ -51,6 +51,8 @@ class Member:
     log: str
     """The path of its log, or the command that prints it."""
     state: MemberState
+    own_name: str = ""
+    """What its own system calls it, where that is another name."""
 
 
 @dataclass(frozen=True)

@@ -139,7 +139,7 @@ def evaluate_run(case: Case, run: Run, history: Path, steady: bool) -> tuple[Cla
     if steady:
         results.append(check_before(case, seen).named(name_before(case)))
     for name, claims in ((ARRIVAL, case.variant.arrival), *((phase.name, phase.claims) for phase in case.phases)):
-        results += (claim.check(seen.within(name)).named(claim.text, name) for claim in claims)
+        results += (claim.check(seen.within(name)).named(claim.describe(seen.lacks), name) for claim in claims)
     results += evaluate(case.variant.claims, seen)
     if steady and faulty:
         recovery = broken(run.unsteady_after) if run.unsteady_after else holds("every node answers")

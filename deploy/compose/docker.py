@@ -15,8 +15,8 @@ from deploy.spec import ClusterError
 
 _ROOT = Path(__file__).parents[2]
 _FILE = _ROOT / "compose.yaml"
-_PROJECT_LABEL, _SERVICE_LABEL, _NUMBER_LABEL = (
-    f"com.docker.compose.{what}" for what in ("project", "service", "container-number")
+PROJECT_LABEL, _SERVICE_LABEL, _NUMBER_LABEL, _ONE_OFF_LABEL = (
+    f"com.docker.compose.{what}" for what in ("project", "service", "container-number", "oneoff")
 )
 _STATES = {"running": MemberState.RUNNING, "paused": MemberState.PAUSED}
 # Only these: settings for `docker compose` on this machine must not override a `ClusterSpec`.
@@ -34,7 +34,8 @@ class Container:
     state: MemberState
     """Without regard to the proxy's rotation."""
     healthy: bool
-    """By the health check of compose.yaml, which runs every two seconds."""
+    """By its health check; that of our compose.yaml runs every two seconds."""
+    has_check: bool
     pid: int
     addresses: Mapping[str, str]
     """Network (without the project's name) -> IP address; empty where it does not run."""
@@ -100,6 +101,12 @@ class Engine:
             return self.inspect(*filters)  # one has been removed meanwhile, by another thread
         return inspected
 
+    def containers_of(self, project: str) -> list[Container]:
+        """Return the containers of a compose project's services, by number; those that have ended too."""
+        found = [_parse_container(project, one) for one in self.inspect(f"{PROJECT_LABEL}={project}")
+                 if one["Config"]["Labels"].get(_ONE_OFF_LABEL) != "True"]  # fmt: skip
+        return sorted(found, key=lambda one: one.number)
+
     def run(self, command: list[str], timeout: float, stdin: bytes = b"") -> bytes:
         try:
             done = subprocess.run(
@@ -143,8 +150,7 @@ class Project(Engine):
 
     def containers(self, service: str | None = None) -> list[Container]:
         """Return the containers of one service or of all, by number; those that have ended too."""
-        found = [_parse_container(self.name, one) for one in self.inspect(f"{_PROJECT_LABEL}={self.name}")]
-        return sorted((one for one in found if service in (None, one.service)), key=lambda one: one.number)
+        return [one for one in self.containers_of(self.name) if service in (None, one.service)]
 
 
 def require_engine() -> None:
@@ -175,6 +181,7 @@ def _parse_container(project: str, inspected: dict[str, Any]) -> Container:
         number=int(inspected["Config"]["Labels"][_NUMBER_LABEL]),
         state=_STATES.get(inspected["State"]["Status"], MemberState.ENDED),
         healthy=inspected["State"].get("Health", {}).get("Status") == "healthy",
+        has_check="Health" in inspected["State"],
         pid=inspected["State"]["Pid"],
         addresses={
             name.removeprefix(f"{project}_"): network["IPAddress"]

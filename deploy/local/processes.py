@@ -173,6 +173,11 @@ class ProcessReaper:
         with suppress(BrokenPipeError):
             os.write(self._pipe, b"-%d\n" % group)
 
+    def adopt(self, group: int) -> None:
+        """Let the reaper end a group that was not started here, too."""
+        with suppress(BrokenPipeError):
+            os.write(self._pipe, b"%d\n" % group)
+
     def close(self) -> None:
         """Let the reaper end the remaining processes and clean up. Block until it has."""
         os.close(self._pipe)

@@ -75,6 +75,11 @@ class StateDir:
         """Release the lock. The reaper removes the secrets, or the whole folder if it is temporary."""
         os.close(self.lock)
 
+    def remove(self) -> None:
+        """Remove a temporary folder that no reaper removes."""
+        if not self.keep:
+            shutil.rmtree(self.path, ignore_errors=True)
+
     def _take_lock(self) -> None:
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -13,6 +13,7 @@ from loadtest.claims.claim import (
     Claim,
     ClaimResult,
     Observed,
+    Sight,
     broken,
     holds,
     list_failures,
@@ -109,7 +110,7 @@ def served_by(number: int) -> Claim:
             return holds(", ".join(nodes))
         return broken(f"answered by {', '.join(nodes) or 'no node'} alone; expected {number} nodes")
 
-    return Claim(f"{number} nodes answer", evaluate)
+    return Claim(f"{number} nodes answer", evaluate, sights=(Sight.NODES,))
 
 
 def _evaluate_moves(seen: Observed) -> ClaimResult:
@@ -227,7 +228,12 @@ flight, and waits most of the time, so a tenth of the users (at least one) is a 
 ONLY_SHED = Claim("no request fails during the fault but by a 503 with Retry-After", _evaluate_shed)
 ONLY_NEWCOMERS_REFUSED = Claim("no request of a user fails, and newcomers get a 429 or a 503", _evaluate_newcomers)
 """Users go on logging in and writing, while many of those who arrive without a session are refused."""
-PINNED_MOVE = Claim("each browser has one node, and leaves it when it dies", _evaluate_moves)
+PINNED_MOVE = Claim(
+    "each browser has one node, and leaves it when it dies",
+    _evaluate_moves,
+    sights=(Sight.NODES,),
+    premise="the proxy pins browsers to nodes",
+)
 LOGINS_REFUSED = Claim("users can't log in", _evaluate_refused_logins)
 """The failure that another variant prevents does happen."""
 NO_SERVER_ERROR = Claim("no request is answered with 500", _evaluate_server_errors)

@@ -1,10 +1,11 @@
 """Claims: statements with numbers that must hold after a run, and the verdict on each.
 
-Too little data supports nothing: it is NOT_ENOUGH_DATA, never HOLDS. A loss is a fact and needs no amount of data.
+Too little data supports nothing: it is NOT_ENOUGH_DATA, never HOLDS. A loss is a fact and needs no amount of data. What
+a target does not show can't be found there: it is NOT_LOOKED_FOR, never HOLDS.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import msgspec
@@ -23,6 +24,8 @@ SITE, SESSION = "site", "session"
 class Verdict(StrEnum):
     """From best to worst."""
 
+    NOT_LOOKED_FOR = "not looked for"
+    """It says nothing about the run."""
     HOLDS = "holds"
     NOT_ENOUGH_DATA = "not enough data"
     BROKEN = "broken"
@@ -60,13 +63,20 @@ def not_enough(reason: str) -> ClaimResult:
     return ClaimResult(verdict=Verdict.NOT_ENOUGH_DATA, reason=reason)
 
 
+def not_looked_for(reason: str) -> ClaimResult:
+    return ClaimResult(verdict=Verdict.NOT_LOOKED_FOR, reason=reason)
+
+
 def require(count: int, needed: int, what: str, seen: str = "") -> ClaimResult:
     """Return HOLDS with what was `seen` if there is enough data, otherwise NOT_ENOUGH_DATA."""
     return holds(seen) if count >= needed else not_enough(f"{count} {what}; {needed} are needed")
 
 
 def worst(results: Iterable[ClaimResult]) -> ClaimResult:
-    """Return the worst verdict, with the reasons of all results that have it. HOLDS for no results."""
+    """Return the worst verdict, with the reasons of all results that have it. HOLDS for no results.
+
+    NOT_LOOKED_FOR is that of results of which none is anything else.
+    """
     order, ranked = list(Verdict), list(results)
     verdict = max((result.verdict for result in ranked), key=order.index, default=Verdict.HOLDS)
     reasons = (
@@ -75,6 +85,30 @@ def worst(results: Iterable[ClaimResult]) -> ClaimResult:
         if result.verdict is verdict and result.reason
     )
     return ClaimResult(verdict=verdict, reason="; ".join(reasons))
+
+
+class Sight(StrEnum):
+    """What answers show, beside losses: a claim about it needs a target that shows it."""
+
+    NODES = "nodes"
+    """Which node answered."""
+    SITE = "site"
+    """A page without a session."""
+
+
+Lacks = Mapping[Kind | Sight, str]
+"""What a target does not show, each with the reason in one line."""
+
+NOTHING_OF: Mapping[Kind, str] = {
+    Kind.SESSION_LOST: "no session is lost",
+    Kind.UPDATE_LOST: "no update is lost",
+    Kind.EMPTYING_UNDONE: "no emptied cart is full again",
+    Kind.STALE_READ: "no old value is shown",
+    Kind.MISDIRECTED: "no write is in another session",
+    Kind.REVIVED: "no logout is undone",
+    Kind.PASSWORD_UNDONE: "no change of password is undone",
+    Kind.CROSSED: "no answer has data of another user",
+}
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +137,7 @@ class Observed:
     timing: Timing | None = None
     processes: tuple[ProcessChange, ...] = ()
     phase: str | None = None
+    lacks: Lacks = field(default_factory=dict)
 
     def within(self, phase: str | None) -> "Observed":
         """Limit the figures to one phase. With None return this evidence."""
@@ -140,20 +175,39 @@ class Claim:
     """Something that must hold; `text` is for people: "no session is lost".
 
     `min_requests` is the number of requests of logged-in users that it needs before it can hold. With `phase` its
-    figures are those of this phase.
+    figures are those of this phase. `kinds` are the losses that it is about: on a target that shows none of them it is
+    not looked for, and of some of them it is a claim about the others. All `sights` are needed. `premise` is what it
+    supposes of a cluster ("each node has sessions of its own"): it says nothing about others.
     """
 
     text: str
     evaluate: Callable[[Observed], ClaimResult]
     min_requests: int = 0
     phase: str | None = None
+    kinds: tuple[Kind, ...] = ()
+    sights: tuple[Sight, ...] = ()
+    premise: str = ""
 
     def within(self, phase: str) -> "Claim":
         """Return the claim about one phase alone."""
         return replace(self, phase=phase)
 
     def check(self, seen: Observed) -> ClaimResult:
+        if reason := self.find_missing(seen.lacks):
+            return not_looked_for(reason)
         return self.evaluate(seen.within(self.phase))
+
+    def find_missing(self, lacks: Lacks) -> str:
+        """Return why nothing of this claim can be looked for; empty if something can."""
+        missing = [lacks[sight] for sight in self.sights if sight in lacks]
+        if not missing and self.kinds and all(kind in lacks for kind in self.kinds):
+            missing = [lacks[kind] for kind in self.kinds]
+        return "; ".join(dict.fromkeys(missing))
+
+    def describe(self, lacks: Lacks) -> str:
+        """Return its text, as far as a target shows what it is about."""
+        shown = [kind for kind in self.kinds if kind not in lacks]
+        return self.text if len(shown) in {0, len(self.kinds)} else ", ".join(NOTHING_OF[kind] for kind in shown)
 
 
 def evaluate(claims: Iterable[Claim], seen: Observed) -> tuple[ClaimResult, ...]:
@@ -164,7 +218,12 @@ def evaluate(claims: Iterable[Claim], seen: Observed) -> tuple[ClaimResult, ...]
     if not seen.findings.complete:
         truncated = f"the history is truncated, after {seen.findings.total.operations} operations"
         return (not_enough(truncated).named("the history is complete"),)
-    return tuple(claim.check(seen).named(claim.text) for claim in claims)
+    asked = tuple(claims)
+    results = [claim.check(seen).named(claim.describe(seen.lacks)) for claim in asked]
+    known = {result.claim for result in results}
+    kinds = dict.fromkeys(kind for claim in asked for kind in claim.kinds if kind in seen.lacks)
+    rest = [not_looked_for(seen.lacks[kind]).named(NOTHING_OF[kind]) for kind in kinds]
+    return (*results, *(one for one in rest if one.claim not in known))
 
 
 def list_failures(failures: Mapping[str, int]) -> str:

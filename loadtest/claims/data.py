@@ -19,6 +19,7 @@ from loadtest.claims.claim import (
 from loadtest.history import RENEWALS, Action, OpOutcome
 
 MIN_LOGOUTS, MIN_CUT_OFF = 10, 5
+_APART = "each node has sessions of its own"
 WRITES = frozenset(Action) - {Action.LOOK, Action.ACCOUNT, Action.LIST}
 
 
@@ -43,7 +44,7 @@ def nothing_lost(
         clean = f"none, in {figures.operations:,} requests of {figures.users:,} users"
         return require_answers(figures, min_requests, min_users, clean)
 
-    return Claim(text, evaluate, min_requests)
+    return Claim(text, evaluate, min_requests, kinds=tuple(kinds))
 
 
 def share_of_requests(share: float, words: str, least: float | None = None) -> Claim:
@@ -75,7 +76,8 @@ def share_of_requests(share: float, words: str, least: float | None = None) -> C
             f"expected {words} (from {low:.0%} to {high:.0%})"
         )
 
-    return Claim(f"{words} of the requests find their user logged out", evaluate, min_requests)
+    text = f"{words} of the requests find their user logged out"
+    return Claim(text, evaluate, min_requests, kinds=(Kind.SESSION_LOST,), premise=_APART)
 
 
 def share_of_users(share: float, words: str) -> Claim:
@@ -100,25 +102,26 @@ def share_of_users(share: float, words: str) -> Claim:
             f"expected {words} (from {low} to {high})"
         )
 
-    return Claim(f"{words} of the users lose their session", evaluate, min_requests)
+    text = f"{words} of the users lose their session"
+    return Claim(text, evaluate, min_requests, kinds=(Kind.SESSION_LOST,), premise=_APART)
 
 
 def _evaluate_logouts(seen: Observed) -> ClaimResult:
-    result = nothing_lost(min_requests=0, min_users=1).check(seen)
+    result = nothing_lost(min_requests=0, min_users=1).evaluate(seen)
     logouts = sum(op.action is Action.LOGOUT and op.outcome is OpOutcome.OK for op in seen.ops)
     enough = require(logouts, MIN_LOGOUTS, "logouts", f"nothing lost or revived in {logouts} logouts")
     return enough if result.holds else result
 
 
 def _evaluate_logins(seen: Observed) -> ClaimResult:
-    result = nothing_lost(min_requests=0, min_users=1).check(seen)
+    result = nothing_lost(min_requests=0, min_users=1).evaluate(seen)
     logins = sum(op.action in RENEWALS and op.outcome is OpOutcome.OK and op.held > 0 for op in seen.ops)
     enough = require(logins, MIN_LOGINS, "logins with a session", f"nothing lost in {logins} logins with a session")
     return enough if result.holds else result
 
 
 def _evaluate_passwords(seen: Observed) -> ClaimResult:
-    result = nothing_lost(min_requests=0, min_users=1).check(seen)
+    result = nothing_lost(min_requests=0, min_users=1).evaluate(seen)
     changes = [op for op in seen.ops if op.action is Action.PASSWORD]
     cut_off = sum(op.status == UNAVAILABLE for op in changes)
     cut = f"of {len(changes)} changes of password were cut off"
@@ -138,7 +141,7 @@ def lost_at_most(seconds: float) -> Claim:
         lost = f"{seen.lost_writes} writes lost, of {bound} acknowledged in that time"
         return holds(lost) if bound else not_enough("nothing was written in that time")
 
-    return Claim(f"at most the last {seconds:g} s of writes are lost", evaluate)
+    return Claim(f"at most the last {seconds:g} s of writes are lost", evaluate, kinds=(Kind.UPDATE_LOST,))
 
 
 def _evaluate_loss(seen: Observed) -> ClaimResult:
@@ -151,11 +154,17 @@ NO_SESSION_LOST = nothing_lost(
 )
 NO_UPDATE_LOST = nothing_lost("no update is lost, whatever the order of the writes", min_requests=200, min_users=4)
 """For a few users with several tabs each."""
-LOGOUTS_STAY = Claim("a session that was logged out stays so, whatever writes are in flight", _evaluate_logouts)
+LOGOUTS_STAY = Claim(
+    "a session that was logged out stays so, whatever writes are in flight", _evaluate_logouts, kinds=(Kind.REVIVED,)
+)
 """Nothing is lost or revived in enough races of a logout with writes of its session."""
-LOGINS_STAY = Claim("who logs in again stays logged in, and loses nothing", _evaluate_logins)
+LOGINS_STAY = Claim(
+    "who logs in again stays logged in, and loses nothing", _evaluate_logins, kinds=(Kind.SESSION_LOST,)
+)
 """Nothing is lost in enough logins and changes of password while other tabs of the browser work."""
-CHANGES_ARE_WHOLE = Claim("a change of password is whole, wherever it is cut off", _evaluate_passwords)
+CHANGES_ARE_WHOLE = Claim(
+    "a change of password is whole, wherever it is cut off", _evaluate_passwords, kinds=(Kind.PASSWORD_UNDONE,)
+)
 """Nothing is lost or revived: a new password is never accepted while another session of before lives."""
-SOMETHING_LOST = Claim("acknowledged writes are lost", _evaluate_loss)
+SOMETHING_LOST = Claim("acknowledged writes are lost", _evaluate_loss, kinds=(Kind.UPDATE_LOST,))
 """The loss that another variant prevents does happen."""

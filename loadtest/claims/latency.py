@@ -11,6 +11,7 @@ from loadtest.claims.claim import (
     Claim,
     ClaimResult,
     Observed,
+    Sight,
     broken,
     holds,
     not_enough,
@@ -133,7 +134,7 @@ def site_fast(seconds: float) -> Claim:
             return broken(f"p99 {p99:.2f} s; expected {seconds:g} s at most")
         return require(len(probes), MIN_PROBES, "probes", f"p99 {p99:.3f} s, and no probe failed")
 
-    return Claim(f"pages without a session are answered within {seconds:g} s", evaluate)
+    return Claim(f"pages without a session are answered within {seconds:g} s", evaluate, sights=(Sight.SITE,))
 
 
 def longest_slow_window(probes: Iterable[Probe], slow: float) -> float:

@@ -1,7 +1,7 @@
 """Faults: small objects that are applied to a cluster and undone."""
 
 from loadtest.faults.changes import reload, rolling_deploy, rolling_restart, scale
-from loadtest.faults.fault import NOTHING, Fault, fault_sequence, restore
+from loadtest.faults.fault import NOTHING, Ability, Fault, Need, fault_sequence, restore
 from loadtest.faults.machines import (
     ROLL_OUT,
     ROLL_OUT_BROKEN,
@@ -10,7 +10,7 @@ from loadtest.faults.machines import (
     kill_machine,
     lose_quorum,
 )
-from loadtest.faults.members import kill, move, pause
+from loadtest.faults.members import KILL_STORE, PAUSE_STORE, kill, move, pause
 from loadtest.faults.network import BLACKHOLE, STORE_DOWN, bad_answers, cut_off_primary, cuts, latency
 from loadtest.faults.processes import KILL_PROXY_WORKER, ONE_CORE, kill_workers
 from loadtest.faults.store import (
@@ -31,12 +31,16 @@ __all__ = [
     "FILL_STORE",
     "KILL_PRIMARY",
     "KILL_PROXY_WORKER",
+    "KILL_STORE",
     "NOTHING",
     "ONE_CORE",
+    "PAUSE_STORE",
     "ROLL_OUT",
     "ROLL_OUT_BROKEN",
     "STORE_DOWN",
+    "Ability",
     "Fault",
+    "Need",
     "bad_answers",
     "cut_off_machine",
     "cut_off_primary",

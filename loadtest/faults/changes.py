@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 
 from deploy import Cluster, Role
-from loadtest.faults.fault import Fault, restore
+from loadtest.faults.fault import Ability, Fault, Need, restore
 
 _SECONDS_TO_RESTART = 4.0
 """For one node on two busy cores: drain, stop, start, ready."""
@@ -13,7 +13,11 @@ _SECONDS_TO_RESTART = 4.0
 def rolling_restart(nodes: int) -> Fault:
     """Drain, stop and start all nodes, one after the other."""
     return Fault(
-        what="restart all nodes, one by one", seconds=nodes * _SECONDS_TO_RESTART, apply=_restart_nodes, undo=restore
+        what="restart all nodes, one by one",
+        seconds=nodes * _SECONDS_TO_RESTART,
+        apply=_restart_nodes,
+        undo=restore,
+        needs=(Need(Ability.RESTART, Role.NODE),),
     )
 
 
@@ -33,6 +37,7 @@ def rolling_deploy(nodes: int, *stages: Mapping[str, str], pause: float = 0.0) -
         seconds=len(stages) * (nodes * _SECONDS_TO_RESTART + (nodes - 1) * pause),
         apply=apply,
         undo=restore,
+        needs=(Need(Ability.CONFIGURE),),
     )
 
 
@@ -43,7 +48,8 @@ def reload(times: int) -> Fault:
         for _ in range(times):
             cluster.balance(cluster.spec.balance)
 
-    return Fault(what=f"reload the proxy {times} times", seconds=0.4 * times, apply=apply)
+    needs = (Need(Ability.RELOAD),)
+    return Fault(what=f"reload the proxy {times} times", seconds=0.4 * times, apply=apply, needs=needs)
 
 
 def scale(nodes: int) -> Fault:
@@ -53,6 +59,7 @@ def scale(nodes: int) -> Fault:
         seconds=2.5,
         apply=lambda cluster: cluster.scale(nodes),
         undo=lambda cluster: cluster.scale(cluster.spec.nodes),
+        needs=(Need(Ability.SCALE),),
     )
 
 

@@ -1,12 +1,42 @@
-"""The fault, a sequence of faults, and the repair of members."""
+"""The fault and what it needs of a cluster, a sequence of faults, and the repair of members."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
 
 from deploy import Cluster, ClusterError, MemberState
 
 Operation = Callable[[Cluster], None]
+
+
+class Ability(StrEnum):
+    """What a cluster must be able to do for a fault. Its value is the end of "the cluster can't …"."""
+
+    KILL = "kill"
+    """And start again."""
+    PAUSE = "pause"
+    """And resume."""
+    RESTART = "restart"
+    SCALE = "change the number of nodes"
+    STORE_PROXY = "break the network to the store"
+    STORE_SERVERS = "tell the store's primary and replicas"
+    STORE_CONTENTS = "fill the store"
+    RELOAD = "reload the proxy"
+    CONFIGURE = "give nodes other settings or releases"
+    MOVE = "give a node another address"
+    MACHINES = "change the machines that it runs on"
+    OWN_PROCESSES = "change processes within a member"
+    UNKNOWN = "do what this fault does"
+    """The fault does not say what it needs."""
+
+
+class Need(NamedTuple):
+    """An ability, and the member or the role that it is needed for; empty: the cluster."""
+
+    ability: Ability
+    on: str = ""
 
 
 def do_nothing(cluster: Cluster) -> None:
@@ -20,6 +50,9 @@ class Fault:
     A fault is data: it remembers nothing of the cluster. `undo` is called in any case, also where `apply` failed
     half-way or was never called, so it repairs only what is broken.
 
+    `needs` is what it asks of a cluster: all clusters of this project do it, others may not. `instead` are faults that
+    do about the same where a cluster can't do this one, the best first.
+
     `what` is its name in the progress line and the report: "kill node-2". `seconds` is about how long `apply` takes,
     for the progress line; 0 for a fault that does nothing.
     """
@@ -28,9 +61,11 @@ class Fault:
     seconds: float = 0.1
     apply: Operation
     undo: Operation = do_nothing
+    needs: tuple[Need, ...] = (Need(Ability.UNKNOWN),)
+    instead: tuple["Fault", ...] = ()
 
 
-NOTHING = Fault(what="nothing", seconds=0.0, apply=do_nothing)
+NOTHING = Fault(what="nothing", seconds=0.0, apply=do_nothing, needs=())
 
 
 def fault_sequence(*faults: Fault, pause: float = 0.0) -> Fault:
@@ -58,6 +93,7 @@ def fault_sequence(*faults: Fault, pause: float = 0.0) -> Fault:
         seconds=sum(fault.seconds for fault in faults) + pause * (len(faults) - 1),
         apply=apply,
         undo=undo,
+        needs=tuple(dict.fromkeys(need for fault in faults for need in fault.needs)),
     )
 
 

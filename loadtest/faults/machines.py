@@ -4,10 +4,11 @@ import time
 from collections.abc import Sequence
 
 from deploy import Cluster, ClusterError, MemberState
-from loadtest.faults.fault import Fault
+from loadtest.faults.fault import Ability, Fault, Need
 
 _SECONDS_TO_HEAL = 120.0
 _POLL = 0.5
+_NEEDS = (Need(Ability.MACHINES),)
 
 
 def _heal(cluster: Cluster) -> None:
@@ -23,17 +24,23 @@ def _heal(cluster: Cluster) -> None:
 
 def cut_off_machine(name: str) -> Fault:
     """Pull the cable of a machine: its containers run on, and nothing reaches them."""
-    return Fault(what=f"cut {name} off", apply=lambda cluster: cluster.machines.cut_off(name), undo=_heal)
+    return Fault(what=f"cut {name} off", apply=lambda cluster: cluster.machines.cut_off(name), undo=_heal, needs=_NEEDS)
 
 
 def kill_machine(name: str) -> Fault:
     """Switch a machine off, with everything on it."""
-    return Fault(what=f"switch {name} off", apply=lambda cluster: cluster.machines.kill(name), undo=_heal)
+    return Fault(what=f"switch {name} off", apply=lambda cluster: cluster.machines.kill(name), undo=_heal, needs=_NEEDS)
 
 
 def drain_machine(name: str) -> Fault:
     """Move everything from a machine, as before its maintenance."""
-    return Fault(what=f"drain {name}", seconds=2.0, apply=lambda cluster: cluster.machines.drain(name), undo=_heal)
+    return Fault(
+        what=f"drain {name}",
+        seconds=2.0,
+        apply=lambda cluster: cluster.machines.drain(name),
+        undo=_heal,
+        needs=_NEEDS,
+    )
 
 
 def lose_quorum(*names: str) -> Fault:
@@ -45,7 +52,7 @@ def lose_quorum(*names: str) -> Fault:
         if cluster.machines.has_quorum():
             raise ClusterError(f"without {', '.join(names)} the managers have a quorum: stop more of them")
 
-    return Fault(what=f"stop the managers {_join(names)}", seconds=6.0, apply=apply, undo=_heal)
+    return Fault(what=f"stop the managers {_join(names)}", seconds=6.0, apply=apply, undo=_heal, needs=_NEEDS)
 
 
 def _roll_out_broken(cluster: Cluster) -> None:
@@ -58,10 +65,14 @@ def _roll_out_broken(cluster: Cluster) -> None:
         raise ClusterError("a broken release was rolled out: expected the one before")
 
 
-ROLL_OUT = Fault(what="roll out a release", seconds=60.0, apply=lambda cluster: cluster.roll_out())
+ROLL_OUT = Fault(
+    what="roll out a release", seconds=60.0, apply=lambda cluster: cluster.roll_out(), needs=(Need(Ability.CONFIGURE),)
+)
 """Replace all nodes by those of another image, one after the other."""
 
-ROLL_OUT_BROKEN = Fault(what="roll out a broken release", seconds=20.0, apply=_roll_out_broken)
+ROLL_OUT_BROKEN = Fault(
+    what="roll out a broken release", seconds=20.0, apply=_roll_out_broken, needs=(Need(Ability.CONFIGURE),)
+)
 """Replace the nodes by those of an image that does not start: the orchestrator goes back to the one before."""
 
 

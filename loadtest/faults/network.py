@@ -3,7 +3,10 @@
 import time
 
 from deploy import Cluster, Role
-from loadtest.faults.fault import Fault
+from loadtest.faults.fault import Ability, Fault, Need
+from loadtest.faults.members import KILL_STORE, PAUSE_STORE
+
+_NEEDS = (Need(Ability.STORE_PROXY),)
 
 
 def _reset(cluster: Cluster) -> None:
@@ -16,6 +19,7 @@ def latency(seconds: float) -> Fault:
         what=f"slow the store down by {seconds * 1000:g} ms",
         apply=lambda cluster: cluster.store.proxy.latency(seconds),
         undo=_reset,
+        needs=_NEEDS,
     )
 
 
@@ -31,7 +35,8 @@ def cuts(times: int, every: float, delay: float) -> Fault:
             cluster.store.proxy.latency(delay)
             time.sleep(every)
 
-    return Fault(what=f"cut the network to the store {times} times", seconds=times * every, apply=apply, undo=_reset)
+    what = f"cut the network to the store {times} times"
+    return Fault(what=what, seconds=times * every, apply=apply, undo=_reset, needs=_NEEDS)
 
 
 def bad_answers(answers: str) -> Fault:
@@ -40,15 +45,25 @@ def bad_answers(answers: str) -> Fault:
         what=f"break the answers of the store ({answers})",
         apply=lambda cluster: cluster.store.proxy.answers(answers),
         undo=_reset,
+        needs=_NEEDS,
     )
 
 
 BLACKHOLE = Fault(
-    what="silence the network to the store", apply=lambda cluster: cluster.store.proxy.blackhole(), undo=_reset
+    what="silence the network to the store",
+    apply=lambda cluster: cluster.store.proxy.blackhole(),
+    undo=_reset,
+    needs=_NEEDS,
 )
 """Let no byte pass to the store; connections stay open, and new ones are accepted."""
 
-STORE_DOWN = Fault(what="cut the network to the store", apply=lambda cluster: cluster.store.proxy.down(), undo=_reset)
+STORE_DOWN = Fault(
+    what="cut the network to the store",
+    apply=lambda cluster: cluster.store.proxy.down(),
+    undo=_reset,
+    needs=_NEEDS,
+    instead=(PAUSE_STORE, KILL_STORE),
+)
 """Refuse all connections to the store, which keeps its data."""
 
 
@@ -69,4 +84,5 @@ def cut_off_primary(seconds: float, user: str = "") -> Fault:
             if member.role is Role.STORE:
                 cluster.store.proxy_of(member.name).reset()
 
-    return Fault(what=f"cut the primary off for {seconds:g} s", seconds=seconds, apply=apply, undo=undo)
+    needs = (*_NEEDS, Need(Ability.STORE_SERVERS))
+    return Fault(what=f"cut the primary off for {seconds:g} s", seconds=seconds, apply=apply, undo=undo, needs=needs)

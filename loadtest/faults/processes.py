@@ -5,7 +5,9 @@ import time
 import psutil
 
 from deploy import Cluster, ClusterError, Role
-from loadtest.faults.fault import Fault
+from loadtest.faults.fault import Ability, Fault, Need
+
+_NEEDS = (Need(Ability.OWN_PROCESSES),)
 
 
 def _processes(cluster: Cluster, role: Role | None = None) -> list[psutil.Process]:
@@ -23,7 +25,7 @@ def _use_one_core(cluster: Cluster) -> None:
             each.cpu_affinity([core])
 
 
-ONE_CORE = Fault(what="confine the cluster to one core", apply=_use_one_core)
+ONE_CORE = Fault(what="confine the cluster to one core", apply=_use_one_core, needs=_NEEDS)
 """Let all processes of the cluster share one core, and leave the others to the load generator. Linux only. It is not
 undone."""
 
@@ -36,7 +38,7 @@ def _kill_proxy_worker(cluster: Cluster) -> None:
     workers[0].kill()
 
 
-KILL_PROXY_WORKER = Fault(what="kill a worker of the proxy", apply=_kill_proxy_worker)
+KILL_PROXY_WORKER = Fault(what="kill a worker of the proxy", apply=_kill_proxy_worker, needs=_NEEDS)
 """SIGKILL to an nginx worker, whose connections break. The master replaces it."""
 
 
@@ -51,4 +53,5 @@ def kill_workers(rounds: int, interval: float) -> Fault:
                 oldest.kill()
                 time.sleep(interval)
 
-    return Fault(what=f"kill a worker every {interval:g} s", seconds=rounds * 3 * interval, apply=apply)
+    what = f"kill a worker every {interval:g} s"
+    return Fault(what=what, seconds=rounds * 3 * interval, apply=apply, needs=_NEEDS)

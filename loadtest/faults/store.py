@@ -9,11 +9,12 @@ from contextlib import contextmanager
 import redis
 
 from deploy import Cluster, ClusterError, Role
-from loadtest.faults.fault import Fault, restore
+from loadtest.faults.fault import Ability, Fault, Need, restore
 from loadtest.history import Action
 from loadtest.http import Operation
 from loadtest.target import ClusterTarget, send
 
+_SERVERS, _CONTENTS = (Need(Ability.STORE_SERVERS),), (Need(Ability.STORE_CONTENTS),)
 _KEYS = "session:filler-"
 _SIZES = (64 * 1024, 1024, 64)
 """In bytes, from large to small, so that little memory is left in the end."""
@@ -91,10 +92,10 @@ def fill_store_to(share: float) -> Fault:
                 if int(memory["used_memory"]) >= share * int(memory["maxmemory"]) or not _put(store, number, _STEP):
                     return
 
-    return Fault(what=f"fill {share:.0%} of the store", seconds=1.0, apply=apply, undo=_empty)
+    return Fault(what=f"fill {share:.0%} of the store", seconds=1.0, apply=apply, undo=_empty, needs=_CONTENTS)
 
 
-FILL_STORE = Fault(what="fill the store", seconds=4.0, apply=_fill, undo=_empty)
+FILL_STORE = Fault(what="fill the store", seconds=4.0, apply=_fill, undo=_empty, needs=_CONTENTS)
 """Fill the store's memory until it refuses writes; undone by deleting the filling.
 
 The cluster's spec should ask for a small `maxmemory`: all of it gets written, at most 256 MB. New visitors write the
@@ -106,11 +107,15 @@ FILL_DISK = Fault(
     seconds=0.5,
     apply=lambda cluster: cluster.store.fill_disk(),
     undo=lambda cluster: cluster.store.free_disk(),
+    needs=_CONTENTS,
 )
 """Leave no room on the disk of sessions in files or SQLite. The cluster's spec has to ask for a `store_disk`."""
 
 KILL_PRIMARY = Fault(
-    what="kill the primary", apply=lambda cluster: cluster.kill(cluster.store.primary()), undo=_restart_stores
+    what="kill the primary",
+    apply=lambda cluster: cluster.kill(cluster.store.primary()),
+    undo=_restart_stores,
+    needs=_SERVERS,
 )
 """Kill the primary; undone by a restart, as a replica if there is another primary."""
 
@@ -124,15 +129,19 @@ def pause_primary(seconds: float) -> Fault:
         time.sleep(seconds)
         cluster.resume(primary)
 
-    return Fault(what=f"pause the primary for {seconds:g} s", seconds=seconds, apply=apply, undo=_restart_stores)
+    what = f"pause the primary for {seconds:g} s"
+    return Fault(what=what, seconds=seconds, apply=apply, undo=_restart_stores, needs=_SERVERS)
 
 
-FAILOVER = Fault(what="fail over, as planned", seconds=1.0, apply=lambda cluster: cluster.store.failover())
+FAILOVER = Fault(
+    what="fail over, as planned", seconds=1.0, apply=lambda cluster: cluster.store.failover(), needs=_SERVERS
+)
 """Promote a replica, as an operator does."""
 
 DISCONNECT_REPLICAS = Fault(
     what="cut the replicas off",
     apply=lambda cluster: cluster.store.disconnect_replicas(),
     undo=lambda cluster: cluster.store.reconnect_replicas(),
+    needs=_SERVERS,
 )
 """Disconnect the replicas from the primary, which continues alone; undone by reconnecting them."""

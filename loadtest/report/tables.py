@@ -19,6 +19,7 @@ SATURATED = 0.9
 """The share of its one core from which on a Locust process is the limit; Locust warns from there on too."""
 BUSY_GENERATOR = "The load generator was busy all the time: rates and times are its own, not the cluster's."
 MARKS = {
+    Verdict.NOT_LOOKED_FOR: ("○", "not looked for", "yellow"),
     Verdict.HOLDS: ("✓", "as predicted", "cyan"),
     Verdict.NOT_ENOUGH_DATA: ("?", "too little data", "yellow"),
     Verdict.BROKEN: ("✗", "not as predicted", "bold red"),

@@ -1,12 +1,13 @@
-"""Installing packages and the Express application with npm, once for each state of their lock file."""
+"""Installing the packages of applications, with npm and pip, once for each state of their lock file."""
 
 import hashlib
 import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -15,6 +16,15 @@ from deploy import ClusterError
 SOURCE = Path(__file__).parent / "express"
 _FILES = ("package.json", "package-lock.json", ".npmrc")
 _SECONDS = 300
+LOCK = "requirements.lock"
+_PIP = (
+    "install",
+    "--quiet",
+    "--disable-pip-version-check",
+    "--root-user-action=ignore",
+    "--no-deps",
+    "--require-hashes",
+)
 _COMMAND = ("npm", "ci", "--omit=dev", "--ignore-scripts", "--loglevel=error")
 
 
@@ -51,7 +61,7 @@ def install_packages(source: Path, what: str) -> Path:
     for program in ("node", "npm"):
         if shutil.which(program) is None:
             raise InstallError(f"{what} cannot run here: `{program}` is not in PATH; install Node.js 20 or later")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "session-cluster"
+    cache = _cache()
     packages = cache / f"{source.name}-{_digest([source / 'package-lock.json'])}"
     try:
         if not (packages / "node_modules").exists():
@@ -62,10 +72,30 @@ def install_packages(source: Path, what: str) -> Path:
     return packages
 
 
+def install_python(source: Path) -> Path:
+    """Return a folder for PYTHONPATH with the packages of the requirements.lock in `source`. Raises InstallError.
+
+    The folder is in the user's cache, under a name made of the lock file and the version of this Python.
+    """
+    cache, version = _cache(), f"{sys.version_info.major}.{sys.version_info.minor}"
+    packages = cache / f"{source.name}-{version}-{_digest([source / LOCK])}"
+    try:
+        if not packages.exists():
+            with _new_folder(packages, [source / LOCK]) as folder:
+                _pip(folder, source.name)
+    except OSError as error:
+        raise InstallError(f"{source.name} cannot be installed in {cache}: {error.strerror}") from error
+    return packages
+
+
 def locked_version(package: str) -> str:
     """Return the version of a package that the application is installed with."""
     packages = json.loads((SOURCE / "package-lock.json").read_text(encoding="utf-8"))["packages"]
     return str(packages[f"node_modules/{package}"]["version"])
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "session-cluster"
 
 
 def _digest(files: Iterable[Path]) -> str:
@@ -90,10 +120,26 @@ def _new_folder(path: Path, files: Iterable[Path]) -> Iterator[Path]:
 
 
 def _npm(folder: Path, what: str) -> None:
+    _run(_COMMAND, "npm", what, folder)
+
+
+def _pip(folder: Path, what: str) -> None:
+    """Install with the pip of this environment, or else of the Python that it was made with."""
+    here = sys.executable
+    base = str(getattr(sys, "_base_executable", here))
+    for python in (here, base):
+        if subprocess.run([python, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0:
+            command = (python, "-m", "pip", "--python", here, *_PIP, "--target", str(folder), "-r", LOCK)
+            _run(command, "pip", what, folder)
+            return
+    raise InstallError(f"{what} cannot be installed: {base} has no pip; install it, for example python3-pip")
+
+
+def _run(command: Sequence[str], program: str, what: str, folder: Path) -> None:
     try:
-        done = subprocess.run(_COMMAND, cwd=folder, capture_output=True, text=True, timeout=_SECONDS, check=False)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        raise InstallError(f"npm did not install {what} within {_SECONDS} s") from None
+        raise InstallError(f"{program} did not install {what} within {_SECONDS} s") from None
     if done.returncode != 0:
-        reason = next((line for line in done.stderr.splitlines() if "error" in line), "it logged nothing")
-        raise InstallError(f"npm could not install {what}: {reason}")
+        reason = next((line for line in done.stderr.splitlines() if "error" in line.lower()), "it logged nothing")
+        raise InstallError(f"{program} could not install {what}: {reason}")

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-import argon2
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
 from nodes import Settings, create_app
-from nodes.accounts import create_users, passwords
+from nodes.accounts import create_users
 from nodes.accounts.users import Users
 from nodes.sessions import (
     Changes,
@@ -33,7 +31,7 @@ from nodes.sessions.stores.redis.connection import Command, CommandExecutor
 from nodes.store_kinds import Stores
 from nodes.stores import make_stores
 from tests.support.node import PASSWORD
-from tests.support.node_app import attempt_login, log_in, user_of
+from tests.support.node_app import attempt_login, hash_quickly, log_in, user_of
 
 T = TypeVar("T")
 NEW = "a new and longer password"
@@ -153,8 +151,7 @@ def every_cut(operations: int) -> Iterator[Cut]:
 @pytest.fixture
 def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Settings], Settings]:
     """Make the settings of a node whose passwords are hashed quickly, and never throttled."""
-    monkeypatch.setattr(passwords, "HASHER", argon2.PasswordHasher(1, 8, 1))
-    monkeypatch.setattr(passwords, "decoy", cache(passwords.decoy.__wrapped__))  # for these tests alone
+    hash_quickly(monkeypatch)
     users = tmp_path / "quick.json"
     create_users(users, ["alice", "bob"], PASSWORD)
     return lambda settings: replace(settings, users_file=users, login_attempts=1000)

@@ -5,7 +5,7 @@ import { describeRun, isRunning } from "./live_run.js";
 import { Said } from "./said.js";
 import { currentLanguage, moment, number, say, t, tell } from "./text.js";
 
-const VERDICTS = { holds: ["✓", "holds"], "not enough data": ["?", "few"], broken: ["✗", "broken"] };
+const VERDICTS = { "not looked for": ["○", "unseen"], holds: ["✓", "holds"], "not enough data": ["?", "few"], broken: ["✗", "broken"] };
 
 const RETRY = 2000; // ms
 

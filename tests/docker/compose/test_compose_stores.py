@@ -1,6 +1,5 @@
 """Every store of compose.yaml, one after another in one project: sessions and users on every node; and TLS."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,10 +40,10 @@ class Served:
 
 
 @pytest.fixture(scope="module", params=SHARED)
-def served(request: pytest.FixtureRequest, compose: Compose) -> Iterator[Served]:
+def served(request: pytest.FixtureRequest, compose: Compose) -> Served:
     served = Served(request.param, compose)
     served.serve()
-    yield served
+    return served
 
 
 def test_a_session_is_shared_by_all_servers_and_ends_on_all_of_them(served: Served) -> None:

@@ -20,6 +20,7 @@ from hypothesis.stateful import (
 
 from nodes.sessions import ListsByUser, Session, SessionData, current_session, find_capability
 from tests.support.browser import Answer, Browser, View, application
+from tests.support.examples import examples
 from tests.support.harness import Harness
 from tests.support.harnesses.memory import MemoryHarness
 
@@ -296,12 +297,12 @@ def same(one: Any, other: Any) -> bool:
     return repr(one) == repr(other)
 
 
-def run(harness: Harness, examples: int, phases: tuple[Phase, ...] = tuple(Phase)) -> None:
+def run(harness: Harness, count: int, phases: tuple[Phase, ...] = tuple(Phase)) -> None:
     PLAIN[0] = getattr(harness, "plain", lambda value: value)
     run_state_machine_as_test(
         type("Machine", (Sessions,), {"harness": harness}),
         settings=settings(
-            max_examples=examples,
+            max_examples=count,
             stateful_step_count=25,
             database=None,
             phases=phases,
@@ -311,4 +312,4 @@ def run(harness: Harness, examples: int, phases: tuple[Phase, ...] = tuple(Phase
 
 
 def test_every_history_agrees_with_the_model(harness: Harness) -> None:
-    run(harness, 100 if isinstance(harness, MemoryHarness) else 25)
+    run(harness, examples(120 if isinstance(harness, MemoryHarness) else 30))

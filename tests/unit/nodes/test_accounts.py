@@ -16,6 +16,18 @@ from nodes.sessions import MemoryStore
 from tests.support.node import PASSWORD
 
 
+@pytest.fixture(autouse=True)
+def hashes() -> None:
+    """Hash as nodes do."""
+
+
+@pytest.fixture(scope="module")
+def users_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("users") / "users.json"
+    create_users(path, ["alice", "bob"], PASSWORD)
+    return path
+
+
 def can_log_in(path: Path, name: str, password: str) -> bool:
     users = Users(MemoryStore(), read_accounts(path))
     return users.is_password(users.get(name), password)

@@ -15,6 +15,7 @@ from loadtest.checker import Checker, Findings, Kind, check, logins, sums
 from loadtest.checker.session import SessionChecker
 from loadtest.history import Action, Event, Header, Op
 from tests.support.checker_model import ITEMS, TICK, Record, SharedBrowser, Store
+from tests.support.examples import examples
 
 OFTEN = (Action.VISIT, Action.VISIT, Action.ADD, Action.ADD, Action.LOOK, Action.LOOK)
 actions = st.sampled_from([*OFTEN, Action.EMPTY, Action.EMPTY, *Action])
@@ -69,7 +70,7 @@ def told(findings: Findings) -> str:
     return msgspec.json.encode(findings.examples).decode()
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(schedules(anything), st.integers(1, 4), st.booleans(), st.booleans(), st.booleans())
 def test_a_correct_store_is_never_accused(
     schedule: list[Step], clients: int, login: bool, forwards: bool, tabs: bool
@@ -85,7 +86,7 @@ def test_a_correct_store_is_never_accused(
     event(f"answers as logged in: {findings.total.as_logged_in > 0}")
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(runs(), st.sampled_from([("", 1), *((item, pieces) for item in ITEMS for pieces in (1, 2, 3))]))
 def test_lost_updates_are_found_once_and_nothing_else(run: SharedBrowser, lost: tuple[str, int]) -> None:
     item, pieces = lost
@@ -103,7 +104,7 @@ def test_lost_updates_are_found_once_and_nothing_else(run: SharedBrowser, lost: 
     assert found(run) == {Kind.UPDATE_LOST: pieces}, "and counted once"
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(runs())
 def test_an_emptied_cart_that_is_full_again_is_found_and_nothing_else(run: SharedBrowser) -> None:
     run.do(Action.LOGIN)
@@ -116,7 +117,7 @@ def test_an_emptied_cart_that_is_full_again_is_found_and_nothing_else(run: Share
     assert found(run) == {Kind.EMPTYING_UNDONE: 1}
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(runs(), schedules(certain))
 def test_a_stale_read_is_found_and_nothing_else(run: SharedBrowser, more: list[Step]) -> None:
     run.do(Action.LOGIN)
@@ -128,7 +129,7 @@ def test_a_stale_read_is_found_and_nothing_else(run: SharedBrowser, more: list[S
     assert found(run) == {Kind.STALE_READ: 1}
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(runs())
 def test_a_lost_session_is_found_and_nothing_else(run: SharedBrowser) -> None:
     run.do(Action.LOGIN)
@@ -138,7 +139,7 @@ def test_a_lost_session_is_found_and_nothing_else(run: SharedBrowser) -> None:
     assert found(run) == {Kind.SESSION_LOST: 1}
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(runs())
 def test_a_revived_logout_is_found_and_nothing_else(run: SharedBrowser) -> None:
     run.do(Action.LOGIN)
@@ -150,7 +151,7 @@ def test_a_revived_logout_is_found_and_nothing_else(run: SharedBrowser) -> None:
     assert found(run) == {Kind.REVIVED: 1}
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(runs(anything), st.sampled_from(["name", "visits", "item"]))
 def test_anything_of_another_user_is_always_found(run: SharedBrowser, what: str) -> None:
     run.do(Action.LOGIN)
@@ -241,7 +242,7 @@ def proven(checker: Checker) -> Findings:
 writes = st.sampled_from([Action.VISIT, Action.VISIT, Action.ADD, Action.LOOK])
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(runs(st.sampled_from(["end", "effect"]), writes, clients=2, overwrites=True))
 def test_a_store_that_overwrites_loses_as_many_updates_as_are_found(run: SharedBrowser) -> None:
     run.settle()
@@ -259,7 +260,7 @@ def test_a_store_that_overwrites_loses_as_many_updates_as_are_found(run: SharedB
     assert bool(counted) >= bool(lost)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(runs(st.sampled_from(["end", "effect"]), writes, clients=2, overwrites=True, resurrects=True))
 def test_a_store_that_resurrects_a_session_is_found_out(run: SharedBrowser) -> None:
     in_flight = [op for op in run.running.values() if op.shown is None and op.action in (Action.VISIT, Action.ADD)]
@@ -274,7 +275,7 @@ def test_a_store_that_resurrects_a_session_is_found_out(run: SharedBrowser) -> N
     assert alive == bool(in_flight)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(runs(actions=st.sampled_from([*OFTEN, Action.LOGIN, Action.PASSWORD]), clients=2, tabs=True, misdirects=True))
 def test_writes_that_a_renewal_misdirects_are_found_and_the_logout_of_the_browser(run: SharedBrowser) -> None:
     run.settle()

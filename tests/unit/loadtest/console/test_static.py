@@ -45,7 +45,7 @@ MADE = (
     *(f"run_{stage}" for stage in RunStage),
     *(f"run_place_{place}" for place in Place),
     *(f"claim_{state}" for state in ClaimState),
-    *(f"verdict_{name}" for name in ("holds", "few", "broken")),
+    *(f"verdict_{name}" for name in ("holds", "few", "broken", "unseen")),
     *(f"experiment_{verdict.name.lower()}" for verdict in Verdict),
     *(f"attribute_{name}" for name in ("httponly", "samesite", "path", "secure", "max_age", "expires")),
     *(f"attribute_{name}_absent" for name in ("httponly", "samesite", "secure")),
@@ -90,6 +90,7 @@ def test_a_text_is_in_both_languages_with_the_same_values(key: str) -> None:
 
 def test_verdicts_have_the_words_of_the_report() -> None:
     names = {Verdict.HOLDS: "holds", Verdict.NOT_ENOUGH_DATA: "few", Verdict.BROKEN: "broken"}
+    names[Verdict.NOT_LOOKED_FOR] = "unseen"
     assert {verdict: read_catalogue()[f"verdict_{name}"]["en"] for verdict, name in names.items()} == {
         verdict: words for verdict, (_, words, _) in MARKS.items()
     }

@@ -1,0 +1,200 @@
+"""The runtime "compose": the containers of somebody's compose project, by the services of each role."""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from deploy import ClusterError, Member, MemberState, Role
+from deploy.compose.docker import PROJECT_LABEL, Container, Engine
+from deploy.waiting import holds_within
+from loadtest.described.description import TargetDescription
+from loadtest.described.runtime import SECONDS_TO_STOP, DescribedCluster, name_members, role_of
+from proxy.settings import did_you_mean
+
+_SECONDS_TO_DESCRIBE = 30.0
+_SECONDS_TO_END = 120.0
+_POLL = 0.2
+
+
+class ServicesCluster(DescribedCluster):
+    """Members that are containers. The first container of the service `web` with the role node is node-1."""
+
+    def __init__(self, description: TargetDescription) -> None:
+        super().__init__(description)
+        self._engine = Engine(dict(os.environ))  # a compose file may use any variable
+        self._config: Mapping[str, Any] | None = None
+        self._had_containers = False
+        self._volumes: set[str] = set()
+        self._is_ours = False
+        """Whether the project was started by this object."""
+
+    def own_names(self) -> Mapping[str, str]:
+        """Return the names of containers; before they exist, those that they will have."""
+        found = self._find_containers()
+        if found:
+            return {name: container.name for name, container in found.items()}
+        return name_members(
+            {
+                role: [f"{self._project}-{service}-{number}" for service in self._services(role)
+                       for number in range(1, self._replicas(service) + 1)]
+                for role in Role
+            }
+        )  # fmt: skip
+
+    def members(self) -> tuple[Member, ...]:
+        return tuple(
+            Member(
+                name,
+                role_of(name),
+                next(iter(one.addresses.values()), ""),
+                one.pid or None,
+                f"docker logs {one.name}",
+                one.state,
+                one.name,
+            )
+            for name, one in self._find_containers().items()
+        )
+
+    def log_lines(self, name: str, count: int) -> tuple[str, ...]:
+        return self._engine.log_lines(self._container(name).id, count)
+
+    def check(self) -> None:
+        """Raise ClusterError for a service that the compose file does not have."""
+        if self.runtime.file is None:
+            return
+        services = self._read_config()["services"]
+        for role in Role:
+            for name in self._services(role):
+                if name not in services:
+                    where = self.description.where("runtime", "roles", role.value)
+                    what = f"{self.runtime.file} has no service {name!r}: {did_you_mean(name, services)}"
+                    raise ClusterError(f"{where}: {what}")
+
+    def _start(self) -> None:
+        self.check()
+        containers = self._engine.containers_of(self._project)
+        self._had_containers = bool(containers)
+        found = self._find_containers()
+        running = {name for name, one in found.items() if one.state is not MemberState.ENDED}
+        if running:
+            for role in Role:
+                for service in self._services(role):
+                    if not any(found[name].service == service for name in running):
+                        raise ClusterError(f"{self._project} runs without its service {service}: start it, or stop all")
+            if paused := [name for name in running if found[name].state is MemberState.PAUSED]:
+                raise ClusterError(f"{self.show(paused[0])} is paused: unpause it first")
+            return
+        if self.runtime.file is None:
+            raise ClusterError(f"the project {self._project} does not run: start it, or give runtime.file")
+        self._set_up()
+        self._volumes, self._is_ours = self._list_volumes(), True
+        self._compose("up", "--detach", timeout=self.runtime.start_timeout)
+
+    def _stop(self) -> None:
+        if not self._is_ours:
+            return
+        self._is_ours = False
+        paused = [one.id for one in self._engine.containers_of(self._project) if one.state is MemberState.PAUSED]
+        if paused:
+            self._engine.docker("unpause", *paused)
+        end = "stop" if self._had_containers else "down"
+        more = [] if self._had_containers else ["--remove-orphans"]
+        self._compose(end, *more, "--timeout", f"{SECONDS_TO_STOP:.0f}", timeout=_SECONDS_TO_END)
+        if not self._had_containers and (made := self._list_volumes() - self._volumes):
+            self._engine.docker("volume", "rm", *sorted(made))
+
+    def _repair(self) -> None:
+        """Repair what was found: the others end in a moment."""
+        if self._is_ours:
+            self._broken.clear()
+            self._scaled_from = None
+        super()._repair()
+
+    def _refuse_scale(self) -> str:
+        services = self._services(Role.NODE)
+        if len(services) != 1:
+            return f"runtime.roles.node has {len(services)} services, and one can be scaled"
+        return "" if self.runtime.file is not None else "runtime.file is needed to scale a service"
+
+    def _kill(self, name: str) -> None:
+        self._engine.docker("kill", self._unpause(name).id)
+
+    def _pause(self, name: str) -> None:
+        self._engine.docker("pause", self._container(name).id)
+
+    def _resume(self, name: str) -> None:
+        self._unpause(name)
+
+    def _restart(self, name: str) -> None:
+        container = self._unpause(name)
+        timeout = f"{SECONDS_TO_STOP:.0f}"
+        self._engine.docker("stop", "--time", timeout, container.id, timeout=_SECONDS_TO_END)
+        self._engine.docker("start", container.id)
+
+    def _scale(self, nodes: int) -> None:
+        (service,) = self._services(Role.NODE)
+        more = ("--no-deps", "--no-recreate", "--no-build", "--scale", f"{service}={nodes}", service)
+        self._compose("up", "--detach", *more, timeout=self.runtime.start_timeout)
+        if not holds_within(lambda: self.node_count == nodes, self.runtime.start_timeout, _POLL):
+            raise ClusterError(f"{self._project} has {self.node_count} containers of {service}, not {nodes}")
+
+    def _is_ready(self, name: str) -> bool:
+        container = self._container(name)
+        if container.state is not MemberState.RUNNING:
+            return False
+        return container.healthy if container.has_check else super()._is_ready(name)
+
+    @property
+    def _project(self) -> str:
+        return self.runtime.project or str(self._read_config()["name"])
+
+    def _services(self, role: Role) -> tuple[str, ...]:
+        services: tuple[str, ...] = getattr(self.runtime.roles, role.value)
+        return services
+
+    def _find_containers(self) -> dict[str, Container]:
+        """Return the containers of the roles' services by the name of the member, also those that have ended."""
+        containers = self._engine.containers_of(self._project)
+        by_id = {one.id: one for one in containers}
+        of_role = {
+            role: [one.id for service in self._services(role) for one in containers if one.service == service]
+            for role in Role
+        }
+        return {name: by_id[own] for name, own in name_members(of_role).items()}
+
+    def _container(self, name: str) -> Container:
+        found = self._find_containers()
+        if name not in found:
+            raise ClusterError(f"{self._project} has no container for {name}: it has {', '.join(found) or 'none'}")
+        return found[name]
+
+    def _unpause(self, name: str) -> Container:
+        """Return a member after it is unpaused: the engine neither stops nor kills a paused one."""
+        container = self._container(name)
+        if container.state is MemberState.PAUSED:
+            self._engine.docker("unpause", container.id)
+        return container
+
+    def _replicas(self, service: str) -> int:
+        described = self._read_config()["services"].get(service, {}) if self.runtime.file is not None else {}
+        count = described.get("scale") or (described.get("deploy") or {}).get("replicas")
+        return 1 if count is None else int(count)
+
+    def _read_config(self) -> Mapping[str, Any]:
+        """Return the compose file as compose reads it."""
+        if self._config is None:
+            if self.runtime.file is None:
+                where = self.description.where("runtime")
+                raise ClusterError(f"{where}: runtime compose needs file, project or both")
+            self._config = json.loads(self._compose("config", "--format", "json", timeout=_SECONDS_TO_DESCRIBE))
+        return self._config
+
+    def _compose(self, *arguments: str, timeout: float) -> str:
+        file = [] if self.runtime.file is None else ["-f", str(self.description.resolve(self.runtime.file))]
+        project = [] if self.runtime.project is None else ["-p", self.runtime.project]
+        return self._engine.run(["docker", "compose", *file, *project, *arguments], timeout).decode()
+
+    def _list_volumes(self) -> set[str]:
+        label = f"label={PROJECT_LABEL}={self._project}"
+        return set(self._engine.docker("volume", "ls", "--quiet", "--filter", label).split())

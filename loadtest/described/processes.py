@@ -1,0 +1,294 @@
+"""The runtime "processes": members with a start command, which it starts itself or finds by their pid files."""
+
+import os
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import psutil
+
+from deploy import ClusterError, Member, MemberState, Role
+from deploy.files import read_last_lines
+from deploy.local.processes import ProcessReaper
+from deploy.waiting import holds_within
+from loadtest.described.description import TargetDescription
+from loadtest.described.file import MemberSpec
+from loadtest.described.runtime import SECONDS_TO_STOP, DescribedCluster, name_members, role_of
+from loadtest.faults import Ability
+
+_ORDER = (Role.STORE, Role.SENTINEL, Role.NODE, Role.PROXY)
+"""In which members start: each needs those before it."""
+_CLOCK = 2.0
+"""Seconds by which the time of a file and that of a process may differ."""
+_POLL = 0.01
+
+
+class Controlled(Protocol):
+    """A program that can be broken: `deploy.local.processes.Process`, or one that was found."""
+
+    pid: int
+
+    def ended(self) -> bool: ...
+
+    def paused(self) -> bool: ...
+
+    def kill(self) -> None: ...
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def terminate(self) -> None: ...
+
+    def wait_ended(self, timeout: float) -> None: ...
+
+
+class FoundProcess:
+    """A process that somebody else started, with its children. Raises ClusterError where it may not be signalled."""
+
+    def __init__(self, process: psutil.Process, popen: "subprocess.Popen[bytes] | None" = None) -> None:
+        self.pid = process.pid
+        self._process = process
+        self._popen = popen
+        """Where this process has started it again, and has to reap it."""
+
+    def ended(self) -> bool:
+        if self._popen is not None and self._popen.poll() is not None:
+            return True
+        with suppress(psutil.NoSuchProcess):
+            return not self._process.is_running() or self._process.status() == psutil.STATUS_ZOMBIE
+        return True
+
+    def paused(self) -> bool:
+        with suppress(psutil.NoSuchProcess):
+            return str(self._process.status()) == psutil.STATUS_STOPPED
+        return False
+
+    def kill(self) -> None:
+        """Send SIGKILL; return when all of it has ended."""
+        tree = self._signal(signal.SIGKILL)
+        psutil.wait_procs([one for one in tree if one.pid != self.pid], timeout=SECONDS_TO_STOP)
+        while not self.ended():
+            time.sleep(_POLL)
+
+    def pause(self) -> None:
+        """Send SIGSTOP; return when it has stopped or ended."""
+        self._signal(signal.SIGSTOP)
+        while not self.ended() and not self.paused():
+            time.sleep(_POLL)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def terminate(self) -> None:
+        self._signal(signal.SIGCONT)
+        with suppress(psutil.NoSuchProcess):
+            self._process.terminate()
+
+    def wait_ended(self, timeout: float) -> None:
+        if not holds_within(self.ended, timeout):
+            self.kill()
+
+    def _signal(self, number: int) -> list[psutil.Process]:
+        """Send a signal to it and all of its children, the parent first: a stopped one makes no more of them."""
+        sent: list[psutil.Process] = []
+        try:
+            if not self.ended():
+                self._process.send_signal(number)
+                sent.append(self._process)
+                for child in self._process.children(recursive=True):
+                    with suppress(psutil.NoSuchProcess):
+                        child.send_signal(number)
+                        sent.append(child)
+        except psutil.NoSuchProcess:
+            pass
+        except psutil.AccessDenied as error:
+            raise ClusterError(f"process {self.pid} may not be signalled: run this as its user") from error
+        return sent
+
+
+class ProcessesCluster(DescribedCluster):
+    """Members that are processes of this machine. Those that it starts end with this process, however it ends."""
+
+    def __init__(self, description: TargetDescription) -> None:
+        super().__init__(description)
+        self._own = name_members({role: list(getattr(self.runtime.roles, role.value)) for role in Role})
+        self._processes: dict[str, Controlled] = {}
+        self._found: set[str] = set()
+        """Members that ran before, and shall run afterwards."""
+        self._reaper: ProcessReaper | None = None
+
+    def own_names(self) -> Mapping[str, str]:
+        return self._own
+
+    def members(self) -> tuple[Member, ...]:
+        return tuple(self._describe(name) for name in self._own)
+
+    def log_lines(self, name: str, count: int) -> tuple[str, ...]:
+        self._find(name)
+        return read_last_lines(self._log(name), count)
+
+    def _start(self) -> None:
+        assert self._state is not None
+        self._reaper = ProcessReaper(self._state.path, keep=False, lock=self._state.lock)
+        for name in self._own:
+            if (process := self._read_pid_file(name)) is not None:
+                self._processes[name] = process
+                self._found.add(name)
+            elif self._spec(name).start is None:
+                raise ClusterError(self._why_not_running(name))
+        missing = [name for role in _ORDER for name in self._own if role_of(name) is role]
+        missing = [name for name in missing if name not in self._processes]
+        if missing:
+            self._set_up()
+        for name in missing:
+            self._launch(name)
+            self._wait_started(name)
+
+    def _stop(self) -> None:
+        own = [process for name, process in self._processes.items() if name not in self._found]
+        for process in reversed(own):  # the proxy first, as it was started last
+            process.terminate()
+        for process in own:
+            process.wait_ended(SECONDS_TO_STOP)
+        self._processes.clear()
+        self._found.clear()
+        if self._reaper is not None:
+            self._reaper.close()
+        self._reaper = None
+
+    def _repair(self) -> None:
+        """Repair what was found: the others end in a moment."""
+        for name in tuple(self._broken):
+            if name not in self._found:
+                del self._broken[name]
+        super()._repair()
+
+    def _refuse(self, ability: Ability, name: str) -> str:
+        if ability is Ability.PAUSE or self._spec(name).start is not None:
+            return ""
+        return f"{self.show(name)} has no start command, so it could not be started again"
+
+    def _kill(self, name: str) -> None:
+        self._process(name).kill()
+
+    def _pause(self, name: str) -> None:
+        self._process(name).pause()
+
+    def _resume(self, name: str) -> None:
+        self._process(name).resume()
+
+    def _restart(self, name: str) -> None:
+        process = self._process(name)
+        process.terminate()
+        process.wait_ended(SECONDS_TO_STOP)
+        self._launch(name)
+        self._wait_started(name)
+
+    def _is_ready(self, name: str) -> bool:
+        if self._state_of(name) is MemberState.ENDED:
+            return False
+        return super()._is_ready(name)
+
+    def _launch(self, name: str) -> None:
+        """Start a member: one that was found in a way that lets it run on afterwards."""
+        spec, own = self._spec(name), self._own[name]
+        assert spec.start is not None, "refused before"
+        assert self._reaper is not None
+        command = shlex.split(self.fill(spec.start, member=own))
+        folder = self.description.resolve(spec.folder or ".")
+        environment = self.environment(own)
+        try:
+            if name not in self._found:
+                self._processes[name] = self._reaper.start(command, environment, self._log(name), folder)
+                return
+            with self._log(name).open("ab") as log:
+                popen = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd=folder,
+                    env=environment,
+                    start_new_session=True,
+                )
+            self._processes[name] = FoundProcess(psutil.Process(popen.pid), popen)
+        except (OSError, psutil.Error) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise ClusterError(f"{self._where(name)}: {own} cannot be started: {reason}") from error
+
+    def _wait_started(self, name: str) -> None:
+        """Block until a member answers, or raise with the last line of its log. A program that goes into the background
+        is found by its pid file."""
+        timeout = self.runtime.start_timeout
+
+        def has_decided() -> bool:
+            if self._processes[name].ended() and (found := self._read_pid_file(name)) is not None:
+                self._processes[name] = found
+                if name not in self._found and self._reaper is not None and os.getpgid(found.pid) != os.getpgrp():
+                    self._reaper.adopt(os.getpgid(found.pid))
+            return self._is_ready(name) or self._processes[name].ended()
+
+        if not holds_within(has_decided, timeout, _POLL):
+            raise ClusterError(f"{self._where(name)}: {self.show(name)} did not answer within {timeout:g} s")
+        if self._processes[name].ended():
+            last = next(iter(self.log_lines(name, 1)), "it printed nothing")
+            raise ClusterError(f"{self._where(name)}: {self.show(name)} ended at once: {last}")
+
+    def _read_pid_file(self, name: str) -> FoundProcess | None:
+        """Return the process that a pid file names; None if there is none, or the id went to a younger process."""
+        spec = self._spec(name)
+        if spec.pid_file is None:
+            return None
+        path = self.description.resolve(self.fill(spec.pid_file))
+        try:
+            pid, written = int(path.read_text().split()[0]), path.stat().st_mtime
+            process = psutil.Process(pid)
+            if pid == os.getpid() or pid <= 1 or process.create_time() > written + _CLOCK:
+                return None
+            return None if process.status() == psutil.STATUS_ZOMBIE else FoundProcess(process)
+        except (OSError, ValueError, IndexError, psutil.Error):
+            return None
+
+    def _describe(self, name: str) -> Member:
+        own, state = self._own[name], self._state_of(name)
+        process = self._processes.get(name)
+        pid = process.pid if process is not None and state is not MemberState.ENDED else None
+        address = urlsplit(self._spec(name).ready or "").netloc
+        log = "" if self._state is None else str(self._log(name))
+        return Member(name, role_of(name), address, pid, log, state, "" if own == name else own)
+
+    def _state_of(self, name: str) -> MemberState:
+        process = self._processes.get(name)
+        if process is None or process.ended():
+            return MemberState.ENDED
+        return MemberState.PAUSED if process.paused() else MemberState.RUNNING
+
+    def _log(self, name: str) -> Path:
+        spec = self._spec(name)
+        if spec.log is not None:
+            return self.description.resolve(self.fill(spec.log))
+        return self.state_folder / "logs" / f"{name}.log"
+
+    def _process(self, name: str) -> Controlled:
+        if name not in self._processes:
+            raise ClusterError(f"{self.show(name)} does not run: start the target first")
+        return self._processes[name]
+
+    def _spec(self, name: str) -> MemberSpec:
+        return self.runtime.members.get(self._own[name], MemberSpec())
+
+    def _where(self, name: str) -> str:
+        return self.description.where("runtime", "members", self._own[name])
+
+    def _why_not_running(self, name: str) -> str:
+        own = self._own[name]
+        if self._spec(name).pid_file is None:
+            return f"{self._where(name)}: {own} has neither start nor pid_file: give it one"
+        return f"{self._where(name)}: {own} does not run, as its pid file says, and has no start command: start it"

@@ -1,0 +1,380 @@
+"""The cluster of a described target: members of another system, which are broken and repaired.
+
+Three runtimes do that: containers of a compose project, processes, and shell commands. What a runtime starts it ends;
+what it finds running it leaves running, and as it was.
+"""
+
+import http.client
+import os
+import shlex
+import socket
+import ssl
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+from deploy import (
+    ClusterError,
+    ClusterSpec,
+    FaultProxy,
+    MachineControl,
+    Member,
+    MemberState,
+    Role,
+    StoreKind,
+    tcp_proxy,
+)
+from deploy.local.state import StateDir
+from deploy.redis.control import BaseStoreControl
+from deploy.spec import MOST_NODES
+from deploy.waiting import holds_within
+from loadtest.described.command import run_command
+from loadtest.described.description import TargetDescription
+from loadtest.faults import Ability, Need
+from proxy import Balance
+
+SECONDS_TO_STOP = 5.0
+_SECONDS_TO_ANSWER = 1.0
+_POLL = 0.1
+_ON_MEMBERS = frozenset({Ability.KILL, Ability.PAUSE, Ability.RESTART})
+
+
+class DescribedCluster(ABC):
+    """Part of a `deploy.Cluster`, for one file; the other part is a runtime's. Every method raises ClusterError.
+
+    Members are named by their roles: node-1, node-2, …, store (store-1, … of several), proxy, sentinel-1, …
+    """
+
+    versions: Mapping[str, str] = {}
+
+    def __init__(self, description: TargetDescription) -> None:
+        assert description.file.runtime is not None, "the file has a runtime"
+        self.description, self.runtime = description, description.file.runtime
+        self.url = description.file.url
+        self.users: Mapping[str, str] = description.file.users.accounts
+        self.authority = None if (path := description.file.authority) is None else description.resolve(path)
+        self._state: StateDir | None = None
+        self._fault_proxy: FaultProxy | None = None
+        self._broken: dict[str, None] = {}
+        """Members that were changed and are not repaired yet."""
+        self._scaled_from: int | None = None
+
+    @abstractmethod
+    def members(self) -> tuple[Member, ...]: ...
+
+    @abstractmethod
+    def log_lines(self, name: str, count: int) -> tuple[str, ...]: ...
+
+    @abstractmethod
+    def own_names(self) -> Mapping[str, str]:
+        """Return the name of each member, and that in its own system; also of a system that does not run."""
+
+    def refuse(self, need: Need) -> str:
+        """Return why it can't do something, in one line; empty if it can. May be asked before it has started."""
+        ability, on = need
+        if ability is Ability.SCALE:
+            return self._refuse_scale()
+        if ability is Ability.STORE_PROXY:
+            return "" if self.runtime.store_proxy else "the file has no runtime.store_proxy before the store"
+        if ability not in _ON_MEMBERS:
+            return f"the runtime {self.runtime.kind} can't {ability}"
+        names = self.find(on)
+        if not names:
+            return f"runtime.roles names no {on}"
+        return next(filter(None, (self._refuse(ability, name) for name in names)), "")
+
+    def find(self, on: str) -> list[str]:
+        """Return the member of this name, or the members with this role."""
+        return [name for name in self.own_names() if name == on or (on in set(Role) and role_of(name) == on)]
+
+    @property
+    def spec(self) -> ClusterSpec:
+        count = self.node_count if self._scaled_from is None else self._scaled_from
+        return ClusterSpec(nodes=min(max(count, 1), MOST_NODES), users=("nobody",))
+
+    @property
+    def node_count(self) -> int:
+        return len(self.find(Role.NODE))
+
+    @property
+    def policy(self) -> Balance:
+        return Balance.ROUND_ROBIN
+
+    @property
+    def node_environment(self) -> Mapping[str, str]:
+        raise ClusterError("the nodes' store is not known: the cluster is a target's")
+
+    @property
+    def machines(self) -> MachineControl:
+        raise ClusterError("the machines are not known: the cluster is a target's")
+
+    @property
+    def store(self) -> BaseStoreControl:
+        control = BaseStoreControl(StoreKind.MEMORY)
+        control.fault_proxy = self._fault_proxy
+        return control
+
+    @property
+    def state_folder(self) -> Path:
+        """A folder for what its members write, as long as it runs."""
+        if self._state is None:
+            raise ClusterError("the target does not run: start it first")
+        return self._state.path
+
+    def environment(self, own_name: str = "") -> dict[str, str]:
+        """Return the variables of a member, or of commands: those of this process, and the file's."""
+        member = self.runtime.members.get(own_name)
+        path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
+        given = {**self.runtime.environment, **(member.environment if member else {})}
+        state = {} if self._state is None else {"STATE": str(self._state.path)}
+        return {**os.environ, "PATH": path, **state, **{name: self.fill(text) for name, text in given.items()}}
+
+    def fill(self, text: str, **values: str) -> str:
+        """Return a text of the file with its {member}, {nodes} and {state}."""
+        for name, value in {"state": "" if self._state is None else str(self._state.path), **values}.items():
+            text = text.replace(f"{{{name}}}", value)
+        return text
+
+    def run(self, command: str, *place: str, timeout: float | None = None, **values: str) -> str:
+        """Run a shell command of the file, which stands at `place`; return its output."""
+        text = self.fill(command, **{name: shlex.quote(value) for name, value in values.items()})
+        what = f"{self.description.where(*place)}: {'.'.join(place)}"
+        for_ = f" for {value}" if (value := values.get("member", "")) else ""
+        folder, seconds = self.description.path.parent.resolve(), timeout or self.runtime.timeout
+        return run_command(text, f"{what}{for_}", folder, self.environment(values.get("member", "")), seconds)
+
+    def start(self) -> None:
+        """Find what runs, start what does not, and return when all of it answers."""
+        if self._state is not None:
+            raise ClusterError("the target is running already")
+        self._state = StateDir(None)
+        try:
+            if (way := self.runtime.store_proxy) is not None:
+                command = [sys.executable, "-S", "-E", tcp_proxy.__file__, way.to, way.listen]
+                self._fault_proxy = FaultProxy(command)
+            self._start()
+            self.wait_ready(self.runtime.start_timeout)
+        except BaseException:  # Ctrl-C too
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Repair what is broken, and end what was started."""
+        if self._state is None:
+            return
+        errors: list[ClusterError] = []
+        try:
+            for step in (self._repair, self._stop):
+                try:
+                    step()
+                except ClusterError as error:
+                    errors.append(error)
+        finally:
+            self._broken.clear()
+            self._scaled_from = None
+            if self._fault_proxy is not None:
+                self._fault_proxy.close()
+            self._fault_proxy, state, self._state = None, self._state, None
+            state.close()
+            state.remove()
+        if errors:
+            raise errors[0]
+
+    def wait_ready(self, timeout: float = 30.0) -> None:
+        waiting = [member.name for member in self.members() if member.state is MemberState.RUNNING]
+
+        def all_ready() -> bool:
+            waiting[:] = [name for name in waiting if not self._is_ready(name)]
+            return not waiting and answers(self.url, http.client.INTERNAL_SERVER_ERROR)
+
+        if not holds_within(all_ready, timeout, _POLL):
+            missing = ", ".join(map(self.show, waiting)) or self.url
+            raise ClusterError(f"{missing} did not answer within {timeout:g} s")
+
+    def kill(self, name: str) -> None:
+        self._require(Ability.KILL, name)
+        if self._find(name).state is not MemberState.ENDED:
+            self._broken[name] = None
+            self._kill(name)
+
+    def pause(self, name: str) -> None:
+        self._require(Ability.PAUSE, name)
+        state = self._find(name).state
+        if state is MemberState.ENDED:
+            raise ClusterError(f"{self.show(name)} has ended and cannot be paused: restart it first")
+        if state is not MemberState.PAUSED:
+            self._broken[name] = None
+            self._pause(name)
+
+    def resume(self, name: str) -> None:
+        if self._find(name).state is MemberState.PAUSED:
+            self._resume(name)
+            self._broken.pop(name, None)
+
+    def restart(self, name: str) -> None:
+        self._require(Ability.RESTART, name)
+        self._find(name)
+        self._broken[name] = None
+        self._restart(name)
+        if not holds_within(lambda: self._is_ready(name), self.runtime.start_timeout, _POLL):
+            raise ClusterError(f"{self.show(name)} did not answer within {self.runtime.start_timeout:g} s")
+        self._broken.pop(name, None)
+
+    def scale(self, nodes: int) -> None:
+        if why := self._refuse_scale():
+            raise ClusterError(why)
+        count = self.node_count
+        if nodes == count:
+            return
+        if self._scaled_from is None:
+            self._scaled_from = count
+        self._scale(nodes)
+        if nodes == self._scaled_from:
+            self._scaled_from = None
+        self.wait_ready(self.runtime.start_timeout)
+
+    def drain(self, name: str) -> None:
+        raise ClusterError(f"{name} cannot be drained: the proxy is the target's")
+
+    def move(self, name: str) -> None:
+        raise ClusterError(f"{name} cannot be moved: it is the target's")
+
+    def balance(self, policy: Balance) -> None:
+        raise ClusterError(f"cannot balance by {policy}: the proxy is the target's")
+
+    def configure(self, node_settings: Mapping[str, str]) -> None:
+        raise ClusterError(f"cannot set {', '.join(node_settings)}: the nodes are the target's")
+
+    def roll_out(self, *, broken: bool = False) -> None:
+        raise ClusterError(f"{'a broken' if broken else 'a'} release cannot be rolled out: the nodes are the target's")
+
+    def show(self, name: str) -> str:
+        """Return both names of a member: "node-2 (shop-web-2)"."""
+        own = self.own_names().get(name, name)
+        return name if own == name else f"{name} ({own})"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @abstractmethod
+    def _start(self) -> None:
+        """Start what does not run, after `setup`."""
+
+    @abstractmethod
+    def _stop(self) -> None:
+        """End what was started, first gracefully and after some seconds by force."""
+
+    def _refuse(self, _ability: Ability, _name: str) -> str:
+        """Return why a member can't be killed, paused or restarted; empty if it can."""
+        return ""
+
+    def _refuse_scale(self) -> str:
+        return f"the runtime {self.runtime.kind} can't {Ability.SCALE}"
+
+    @abstractmethod
+    def _kill(self, name: str) -> None: ...
+
+    @abstractmethod
+    def _pause(self, name: str) -> None: ...
+
+    @abstractmethod
+    def _resume(self, name: str) -> None: ...
+
+    @abstractmethod
+    def _restart(self, name: str) -> None:
+        """Stop a member in any state, gracefully where possible, and start it."""
+
+    def _scale(self, nodes: int) -> None:
+        raise ClusterError(f"cannot scale to {nodes} nodes: {self._refuse_scale()}")
+
+    def _is_ready(self, name: str) -> bool:
+        """Return whether a member answers its readiness request; without one, whether it runs."""
+        own = self.own_names().get(name, "")
+        spec = self.runtime.members.get(own)
+        if spec is not None and spec.ready is not None:
+            return answers(spec.ready)
+        return self._find(name).state is MemberState.RUNNING
+
+    def _set_up(self) -> None:
+        if (command := self.runtime.setup) is not None:
+            self.run(command, "runtime", "setup", timeout=self.runtime.start_timeout)
+
+    def _repair(self) -> None:
+        """Repair every member that was changed, and the number of nodes, as far as that is possible."""
+        errors: list[ClusterError] = []
+
+        @contextmanager
+        def noting() -> Iterator[None]:
+            try:
+                yield
+            except ClusterError as error:
+                errors.append(error)
+
+        for state, repair in ((MemberState.PAUSED, self.resume), (MemberState.ENDED, self.restart)):
+            for name in tuple(self._broken):
+                with noting():
+                    if self._find(name).state is state:
+                        repair(name)
+        if self._scaled_from is not None:
+            with noting():
+                self.scale(self._scaled_from)
+        if errors:
+            raise errors[0]
+
+    def _find(self, name: str) -> Member:
+        members = {member.name: member for member in self.members()}
+        if name not in members:
+            raise ClusterError(f"the target has no member {name!r}: it has {', '.join(members) or 'none'}")
+        return members[name]
+
+    def _require(self, ability: Ability, name: str) -> None:
+        if why := self.refuse(Need(ability, name)):
+            raise ClusterError(f"cannot {ability} {name}: {why}")
+
+
+def name_members(by_role: Mapping[Role, list[str]]) -> dict[str, str]:
+    """Return the name of each member, and its own: nodes and Sentinels have numbers, others where there are several."""
+    named: dict[str, str] = {}
+    for role in Role:
+        own = by_role.get(role, [])
+        numbered = len(own) > 1 or role in {Role.NODE, Role.SENTINEL}
+        for number, name in enumerate(own, 1):
+            named[f"{role}-{number}" if numbered else str(role)] = name
+    return named
+
+
+def role_of(name: str) -> Role:
+    """Return the role of a member with this name."""
+    return Role(name.partition("-")[0])
+
+
+def answers(url: str, bad: int = http.client.BAD_REQUEST) -> bool:
+    """Return whether tcp://HOST:PORT accepts a connection, or an http address answers with a status below `bad`."""
+    parts = urlsplit(url)
+    try:
+        if parts.scheme == "tcp":
+            with socket.create_connection((parts.hostname or "", parts.port or 0), _SECONDS_TO_ANSWER):
+                return True
+        connection = http.client.HTTPConnection(parts.netloc, timeout=_SECONDS_TO_ANSWER)
+        if parts.scheme == "https":
+            context = ssl.create_default_context()  # whether its certificate is the right one, the load finds out
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            connection = http.client.HTTPSConnection(parts.netloc, timeout=_SECONDS_TO_ANSWER, context=context)
+        try:
+            connection.request("GET", f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}")
+            return connection.getresponse().status < bad
+        finally:
+            connection.close()
+    except (OSError, http.client.HTTPException):
+        return False

@@ -1,0 +1,50 @@
+"""The files of the targets that come with the project."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from deploy.cluster import Role
+from loadtest.described.description import read_description
+from loadtest.described.file import RuntimeKind
+from loadtest.history import Action
+
+TARGETS = Path(__file__).parents[4] / "loadtest" / "targets"
+FILES = sorted(TARGETS.glob("*/*.toml"))
+PARSED = {path: read_description(path) for path in FILES}
+
+
+def test_each_application_has_a_file() -> None:
+    folders = {path.parent.name for path in FILES}
+    assert folders == {"django", "express", "flask_session", "php", "starlette"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_the_file_describes_all_that_can_be_looked_for(path: Path) -> None:
+    file = PARSED[path].file
+    assert {Action.LOOK, Action.LOGIN, Action.LOGOUT, Action.VISIT, Action.ADD} <= file.actions
+    assert file.requests.look.counter is not None
+    assert file.requests.look.items is not None
+    runtime = file.runtime
+    assert runtime is not None
+    assert {role for role in Role if getattr(runtime.roles, role)} >= {Role.PROXY, Role.NODE, Role.STORE}
+    assert len(runtime.roles.node) == 3
+    if runtime.kind is RuntimeKind.COMPOSE:
+        assert runtime.file is not None
+        assert PARSED[path].resolve(runtime.file).is_file()
+    else:
+        assert all(runtime.members[name].start and runtime.members[name].ready for name in runtime.roles.members)
+
+
+def test_two_targets_can_run_at_the_same_time() -> None:
+    """Except for variants of one application."""
+    urls: dict[str, str] = {}
+    for path in FILES:
+        assert urls.setdefault(PARSED[path].file.url, path.parent.name) == path.parent.name
+
+
+def test_the_users_are_those_that_the_applications_know() -> None:
+    users = msgspec.json.decode((TARGETS / "users.json").read_bytes())["users"]
+    for path in FILES:
+        assert PARSED[path].file.users.accounts == users
