@@ -367,8 +367,7 @@ def make_header(target: Target, profile: LoadProfile, title: str, started: float
 
 def make_session_endpoint(target: Target) -> Endpoint:
     """Return what a prober requests with a session of its own. Raises TargetError if the login fails."""
-    look = target.adapter.request(Operation(Action.LOOK), "", "")
-    return Endpoint(name=SESSION, url=target.url + look.path, cookie=log_in(target))
+    return Endpoint(name=SESSION, url=target.url + target.adapter.look.path, cookie=log_in(target))
 
 
 def run_phases(runner: Runner, phases: Sequence[Phase], *, ends_at_loss: bool = False) -> Run:
