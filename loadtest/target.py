@@ -214,7 +214,7 @@ def _send_one(connection: http.client.HTTPConnection, talk: Conversation) -> Hop
     """Send the next request of an operation."""
     request = talk.request
     headers = {"Accept": "application/json", **(talk.headers or {})}
-    body = request.data
+    body: str | bytes | None = request.data
     if body is None and request.body is not None:
         body = msgspec.json.encode(request.body)
         headers["Content-Type"] = "application/json"
