@@ -16,6 +16,7 @@ try:
     from loadtest.cli.demo import demo
     from loadtest.cli.failover import failover, report
     from loadtest.cli.load import load
+    from loadtest.cli.target import target
     from loadtest.targets import make_application
     from proxy.cli import proxy_config
 except KeyboardInterrupt:  # the imports take most of a second
@@ -62,6 +63,7 @@ Examples:
   session-cluster swarm up --image shop:1     the cluster on several machines
   session-cluster load --users 50             load, and what its users lost
   session-cluster load --target URL --users-file state/cluster.json
+  session-cluster target init compose.yaml -o shop.toml
   session-cluster load --matrix               stores x balancing x nodes
   session-cluster bench                       what a session costs, 10 min
   session-cluster capacity --sessions 1M --active 50k --rate 0.03
@@ -97,7 +99,7 @@ def main() -> None:
     """
 
 
-for command in (demo, console, failover, report, load, up, kill, swarm, bench, capacity, proxy_config):
+for command in (demo, console, failover, report, load, target, up, kill, swarm, bench, capacity, proxy_config):
     main.add_command(command)
 
 

@@ -1,7 +1,6 @@
 """The runtime "compose": the containers of somebody's compose project, by the services of each role."""
 
 import json
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,7 +21,7 @@ class ServicesCluster(DescribedCluster):
 
     def __init__(self, description: TargetDescription) -> None:
         super().__init__(description)
-        self._engine = Engine(dict(os.environ))  # a compose file may use any variable
+        self._engine = Engine(self.environment())  # a compose file may use any variable
         self._config: Mapping[str, Any] | None = None
         self._had_containers = False
         self._volumes: set[str] = set()

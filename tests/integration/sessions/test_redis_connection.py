@@ -181,7 +181,7 @@ from gevent import monkey; monkey.patch_all()
 import sys, time, gevent
 from nodes.sessions import Budgets, Changes, Lifetime, RedisStore
 
-store = RedisStore.from_url(sys.argv[1], Budgets(5, 5, deadline=5, max_connections=4))
+store = RedisStore.from_url(sys.argv[1], Budgets(30, 30, deadline=30, max_connections=4))
 keys = [f"{number:064x}" for number in range(40)]
 gevent.setswitchinterval(1e-6)  # switch wherever gevent may, as on a busy machine
 for key in keys:

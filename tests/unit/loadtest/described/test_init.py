@@ -1,0 +1,176 @@
+"""A target's file from a compose file: it parses, roles and cookie are guessed, and guesses are marked."""
+
+from pathlib import Path
+
+import pytest
+
+from loadtest.described.description import TargetDescription, read_description
+from loadtest.described.init import describe_compose
+from loadtest.described.toml import DescriptionError
+
+pytest.importorskip("yaml")
+
+NODES_BEHIND_NGINX = """
+services:
+  redis:
+    image: redislabs/redismod
+    command: [redis-server]
+  web1: {build: ./web, hostname: web1}
+  web2: {build: ./web, hostname: web2}
+  nginx:
+    build: ./nginx
+    ports: ["80:80"]
+    depends_on: [web1, web2]
+"""
+DJANGO = """
+name: shop
+services:
+  proxy:
+    image: docker.io/library/nginx:1.27-alpine
+    ports: ["${HTTP_PORT:-8080}:80", "127.0.0.1:8443:443"]
+  web:
+    build: {context: app}
+    command: gunicorn shop.wsgi --bind 0.0.0.0:8000
+    environment: [DJANGO_SETTINGS_MODULE=shop.settings, SESSION_ENGINE=django.contrib.sessions.backends.db]
+    depends_on:
+      migrate: {condition: service_completed_successfully}
+  migrate: {build: app, command: python manage.py migrate}
+  worker: {build: app, command: celery -A shop worker}
+  redis: {image: "redis:8"}
+  db: {image: "postgres:17"}
+  adminer: {image: adminer, ports: ["8081:8080"]}
+"""
+LARAVEL = """
+services:
+  app: {image: "bitnami/laravel:11", environment: {SESSION_DRIVER: redis, APP_KEY: x}}
+  web: {image: "caddy:2", ports: [{target: 80, published: "8088", host_ip: 127.0.0.1}]}
+  mysql: {image: "mysql:9"}
+  redis: {image: "valkey/valkey:8", expose: [6379]}
+  queue: {image: "bitnami/laravel:11", command: php artisan queue:work}
+"""
+SENTINELS = """
+x-sentinel: &sentinel
+  image: redis:8
+  command: redis-server /sentinel.conf --sentinel
+services:
+  traefik: {image: "traefik:v3", ports: ["8080:8080", "9000:80"]}
+  api:
+    image: registry.example.com:5000/team/api@sha256:0123
+    environment: {SPRING_PROFILES_ACTIVE: prod}
+    deploy: {replicas: 3}
+  redis-primary: {image: "redis:8"}
+  redis-replica: {image: "redis:8", command: redis-server --replicaof redis-primary 6379}
+  sentinel-1: *sentinel
+  sentinel-2: *sentinel
+  metrics: {image: "prom/prometheus:v3", profiles: [monitoring]}
+"""
+ALONE = """
+services:
+  web:
+    image: node:22
+    command: node server.js
+    ports: ["3000-3002:3000", "9229:9229"]
+    labels: !override [a]
+"""
+
+
+def init(folder: Path, text: str) -> tuple[TargetDescription, str]:
+    compose, file = folder / "compose.yaml", folder / "shop.toml"
+    compose.write_text(text)
+    file.write_text(describe_compose(compose, file))
+    return read_description(file), file.read_text()
+
+
+Guessed = tuple[str, str, list[str], list[str], list[str], list[str]]
+"""The address, the cookie, and the members of each role."""
+
+
+@pytest.mark.parametrize(
+    ("text", "guessed"),
+    [
+        (NODES_BEHIND_NGINX, ("http://127.0.0.1:80", "connect.sid", ["nginx"], ["web1", "web2"], ["redis"], [])),
+        (DJANGO, ("http://127.0.0.1:8080", "sessionid", ["proxy"], ["web"], ["db"], [])),
+        (LARAVEL, ("http://127.0.0.1:8088", "laravel_session", ["web"], ["app"], ["redis"], [])),
+        (
+            SENTINELS,
+            (
+                *("http://127.0.0.1:9000", "JSESSIONID", ["traefik"], ["api"]),
+                *(["redis-primary", "redis-replica"], ["sentinel-1", "sentinel-2"]),
+            ),
+        ),
+        (ALONE, ("http://127.0.0.1:3000", "connect.sid", [], ["web"], [], [])),
+    ],
+)
+def test_roles_address_and_cookie_are_guessed(tmp_path: Path, text: str, guessed: Guessed) -> None:
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "package.json").write_text('{"dependencies": {"express": "5", "express-session": "1"}}')
+    file = init(tmp_path, text)[0].file
+    assert file.runtime is not None
+    roles = file.runtime.roles
+    members = [list(one) for one in (roles.proxy, roles.node, roles.store, roles.sentinel)]
+    assert (file.url, file.cookie, *members) == guessed
+
+
+def test_every_guess_is_marked(tmp_path: Path) -> None:
+    text = init(tmp_path, DJANGO)[1]
+    for key in ("url =", "cookie =", "passwords =", "path =", "proxy =", "node =", "store ="):
+        lines = [line for line in text.splitlines() if line.startswith(key)]
+        assert lines, key
+        assert all("# guess" in line for line in lines), lines
+
+
+def test_what_has_no_role_is_named_with_the_reason(tmp_path: Path) -> None:
+    text = init(tmp_path, DJANGO)[1]
+    for line in (
+        "#   migrate: it runs once",
+        "#   worker: it works off jobs and answers no requests",
+        "#   redis: a store, too: its role is store if sessions are in it",
+        "#   adminer: image adminer",
+    ):
+        assert line in text.splitlines()
+    assert "#   metrics: it starts with the profile monitoring only" in init(tmp_path, SENTINELS)[1]
+
+
+def test_variables_come_from_the_environment_and_from_the_file_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("HTTP_PORT=8123\n")
+    assert init(tmp_path, DJANGO)[0].file.url == "http://127.0.0.1:8123"
+    monkeypatch.setenv("HTTP_PORT", "8124")
+    assert init(tmp_path, DJANGO)[0].file.url == "http://127.0.0.1:8124"
+
+
+def test_the_path_of_the_compose_file_is_relative_to_the_new_file(tmp_path: Path) -> None:
+    (tmp_path / "deploy").mkdir()
+    compose, file = tmp_path / "deploy" / "compose.yaml", tmp_path / "shop.toml"
+    compose.write_text(DJANGO)
+    file.write_text(describe_compose(compose, file))
+    runtime = read_description(file).file.runtime
+    assert runtime is not None
+    assert runtime.file == "deploy/compose.yaml"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("services: [", "compose.yaml:1: not YAML: expected the node content, but found '<stream end>'"),
+        ("a: 1\nb: *x\n", "compose.yaml:2: not YAML: found undefined alias 'x'"),
+        ("version: '3'", "compose.yaml is not a compose file: it has no services"),
+        ("- a", "compose.yaml is not a compose file: it has no services"),
+    ],
+)
+def test_a_file_that_is_none_is_refused_in_one_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DescriptionError) as error:
+        init(tmp_path, text)
+    assert str(error.value) == f"{tmp_path}/{message}"
+
+
+def test_the_compose_files_of_the_project_are_understood() -> None:
+    root = Path(__file__).parents[4]
+    text = describe_compose(root / "compose.yaml", root / "shop.toml")
+    assert 'node = ["node"]' in text
+    for name in ("django", "php"):
+        compose = root / "loadtest" / "targets" / name / "compose.yaml"
+        text = describe_compose(compose, compose.parent / "shop.toml")
+        assert 'node = ["node-1", "node-2", "node-3"]' in text
+        assert f'cookie = "{"sessionid" if name == "django" else "PHPSESSID"}"' in text
