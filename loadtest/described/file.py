@@ -220,7 +220,8 @@ class TargetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file. `cookie` is the session's; with `cookie_changes` every answer may bring another value of it.
 
     `node_header` names the header with the node that answered, `site` is the path of a page without a session.
-    Sessions expire after `idle_timeout` seconds without a request, and `lifetime` seconds after their beginning; None: not within a run.
+    Sessions expire after `idle_timeout` seconds without a request, and `lifetime` seconds after their beginning; None:
+    not within a run.
     """
 
     url: str
