@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from deploy import Cluster, ClusterSpec
+from loadtest.claims.claim import Lacks
 from loadtest.history import Action
 from loadtest.http import ADDRESS, Adapter, Answer, HttpInterface, Operation, Request, is_address, printable
 from nodes.sessions import Lifetime
@@ -57,6 +58,18 @@ class Target(Protocol):
         """Makes its requests and parses its answers."""
 
     @property
+    def actions(self) -> frozenset[Action]:
+        """The operations that it has requests for."""
+
+    @property
+    def visitor_action(self) -> Action:
+        """What a visitor who is not logged in can do at every node: write, where that is possible."""
+
+    @property
+    def lacks(self) -> Lacks:
+        """What its answers do not show, so that nobody can find it, each with the reason."""
+
+    @property
     def cluster(self) -> Cluster | None:
         """The cluster if faults can be applied, otherwise None."""
 
@@ -75,9 +88,12 @@ class ClusterTarget:
     """A cluster that runs while the target is entered."""
 
     insecure = False
+    actions = frozenset(Action)
+    visitor_action = Action.VISIT
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
+        self.lacks: Lacks = {}
         self.adapter: Adapter = HttpInterface()
 
     @property
@@ -126,6 +142,9 @@ class RunningTarget:
     insecure: bool = False
     adapter: Adapter = field(default_factory=HttpInterface)
     cluster: Cluster | None = None
+    actions: frozenset[Action] = frozenset(Action)
+    visitor_action: Action = Action.VISIT
+    lacks: Lacks = field(default_factory=dict)
     description: Mapping[str, Any] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
