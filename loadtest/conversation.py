@@ -46,7 +46,7 @@ class Conversation:
         self.request = following
 
     def fail(self, reason: str, *, refused: bool = False) -> None:
-        """Note that there is no answer. A `refused` connection reached no server."""
+        """Note that no answer came. A `refused` connection reached no server."""
         nothing_done = self.request.before or (refused and self.request is self.main)
         self.answer = Answer(OpOutcome.FAIL if nothing_done else OpOutcome.UNKNOWN, error=f"no answer: {reason}")
 

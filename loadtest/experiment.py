@@ -4,6 +4,7 @@ A scene of the demo and a load test are experiments too. The experiments of `ses
 their own in `loadtest/experiments`, the scenes are in `loadtest/demo.py`.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -33,6 +34,8 @@ class Place(StrEnum):
     """Containers."""
     SWARM = "swarm"
     """Containers on several machines, under Docker Swarm."""
+    TARGET = "target"
+    """A system of its own, which a file describes."""
 
 
 ON_ONE_MACHINE = frozenset({Place.LOCAL, Place.COMPOSE})
@@ -132,12 +135,13 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Case:
-    """One variant of one experiment, on one kind of node, in one place."""
+    """One variant of one experiment, on one kind of node, in one place; or on the target of this name."""
 
     experiment: Experiment
     variant: Variant
     node: NodeKind = NodeKind.FLASK
     place: Place = Place.LOCAL
+    target: str = ""
 
     @property
     def spec(self) -> ClusterSpec:
@@ -149,7 +153,7 @@ class Case:
         """The load. Other applications and earlier versions get it without tabs, because they lose sessions there (25),
         whatever the fault does."""
         mix = self.experiment.mix
-        is_other = self.node is not NodeKind.FLASK or self.variant.spec.revision
+        is_other = self.target or self.node is not NodeKind.FLASK or self.variant.spec.revision
         return Mix.EVERYDAY if mix is Mix.BROWSERS and is_other else mix
 
     @property
@@ -188,7 +192,7 @@ class Case:
     @property
     def name(self) -> str:
         """ "kill-node", "kill-node.express", "replicas-cut.guarded.compose": also that of its folder."""
-        return make_case_name(self.experiment.name, self.variant.name, self.node, self.place)
+        return make_case_name(self.experiment.name, self.variant.name, self.target or self.node, self.place)
 
     @property
     def title(self) -> str:
@@ -198,7 +202,7 @@ class Case:
     @property
     def heading(self) -> str:
         """The title, with the kind of node and the place unless they are the usual ones."""
-        return make_heading(self.title, self.node, self.place)
+        return make_heading(self.title, self.target or self.node, self.place)
 
     @property
     def reference(self) -> str:
@@ -207,7 +211,7 @@ class Case:
 
 def make_case_name(name: str, variant: str, node: str = NodeKind.FLASK, place: Place = Place.LOCAL) -> str:
     """Return the folder of all runs of one case."""
-    return ".".join(filter(None, (name, variant, *_unusual(node, place))))
+    return ".".join(filter(None, (name, variant, *map(_slug, _unusual(node, place)))))
 
 
 def make_heading(title: str, node: str, place: Place) -> str:
@@ -217,7 +221,13 @@ def make_heading(title: str, node: str, place: Place) -> str:
 
 
 def _unusual(node: str, place: Place) -> list[str]:
-    return [*([] if node == NodeKind.FLASK else [node]), *([] if place is Place.LOCAL else [str(place)])]
+    named = {Place.LOCAL, Place.TARGET}  # a target has a name of its own
+    return [*([] if node == NodeKind.FLASK else [node]), *([] if place in named else [str(place)])]
+
+
+def _slug(name: str) -> str:
+    """Return a name as a part of a folder's name: "django-sessions-in-the-cache"."""
+    return re.sub(r"[^a-z0-9_-]+", "-", name.lower()).strip("-") or "target"
 
 
 def cluster(

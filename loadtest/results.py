@@ -84,6 +84,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     machine: Mapping[str, Any]
     command: str
     history: str = HISTORY
+    lacks: Mapping[str, str] = {}
+    """What the target does not show (a `Kind` or a `Sight`), with the reasons: nobody looked for it."""
 
     @property
     def node(self) -> str:

@@ -1,34 +1,34 @@
 """One run: the target up, users on it, phase after phase with their faults, each undone, everything down again."""
 
 import contextlib
-import http.client
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy import Cluster, MemberState, Role
+import msgspec
+
+from deploy import Cluster
 from deploy.signals import uninterrupted
 from loadtest.checker import HORIZON, Findings
 from loadtest.checker.phases import END, FAULT, UNDO
-from loadtest.claims.claim import SESSION, SITE, Timing
+from loadtest.claims.claim import SESSION, SITE, Sight, Timing
 from loadtest.experiment import AFTER, ARRIVAL, Phase
 from loadtest.generator import Generator, GeneratorError
 from loadtest.history import (
     VERSION,
-    Action,
     Header,
     Mark,
     Note,
     now,
 )
 from loadtest.history_run import HistoryRun
-from loadtest.http import Operation
 from loadtest.load_profile import Arrivals, LoadProfile
 from loadtest.prober import Endpoint, Prober
 from loadtest.processes import ProcessChange, Sample, compare, measure
 from loadtest.progress import Status
-from loadtest.target import Target, TargetError, log_in, send
+from loadtest.steady import NotSteadyError, wait_steady
+from loadtest.target import Target, TargetError, log_in
 
 STARTING, CHECKING = "starting", "checking"
 GENERATOR, PROBER = "load generator", "prober"
@@ -41,10 +41,6 @@ ARRIVAL_TIMEOUT = 60.0
 PATIENCE = 5
 """Limit, as a multiple of its seconds, for a phase that waits for enough data on a slow machine."""
 POLL = 0.1
-
-
-class NotSteadyError(Exception):
-    """The cluster is not in its steady state; the message is one line with the cause."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +147,7 @@ class Runner:
             if self._target.cluster is not None:
                 self._target.cluster.wait_ready(READY_TIMEOUT)
             if self._probes:
-                wait_steady(self._target, self._cluster, STEADY_TIMEOUT)
+                wait_steady(self._target, STEADY_TIMEOUT)
             self._generator = Generator(self._profile, self._target, self._folder)
             self._history = HistoryRun(
                 self._folder,
@@ -177,7 +173,7 @@ class Runner:
             if "undone" in self._times:
                 self._check_recovery()
             else:
-                wait_steady(self._target, self._cluster, STEADY_TIMEOUT)
+                wait_steady(self._target, STEADY_TIMEOUT)
         self._mark(phase.name)
         if self._probes and phase.name == AFTER:
             self._check_recovery()
@@ -254,7 +250,10 @@ class Runner:
             session = make_session_endpoint(self._target)
         except TargetError as error:
             raise NotSteadyError(str(error)) from error
-        return Prober((Endpoint(name=SITE, url=self._target.url + self._target.adapter.site), session))
+        if Sight.SITE in self._target.lacks:
+            return Prober((session,))
+        site = msgspec.structs.replace(session, name=SITE, url=self._target.url + self._target.adapter.site, cookie="")
+        return Prober((site, session))
 
     def _wait_for_arrival(self) -> None:
         """Wait until every user has an answer to its login, also on a slow machine.
@@ -302,7 +301,7 @@ class Runner:
 
     def _check_recovery(self) -> None:
         try:
-            wait_steady(self._target, self._cluster, RECOVERY_TIMEOUT)
+            wait_steady(self._target, RECOVERY_TIMEOUT)
         except NotSteadyError as error:
             self._unsteady_after = str(error)
 
@@ -367,7 +366,13 @@ def make_header(target: Target, profile: LoadProfile, title: str, started: float
 
 def make_session_endpoint(target: Target) -> Endpoint:
     """Return what a prober requests with a session of its own. Raises TargetError if the login fails."""
-    return Endpoint(name=SESSION, url=target.url + target.adapter.look.path, cookie=log_in(target))
+    return Endpoint(
+        name=SESSION,
+        url=target.url + target.adapter.look.path,
+        cookie=log_in(target),
+        authority=None if target.authority is None else str(target.authority.resolve()),
+        insecure=target.insecure,
+    )
 
 
 def run_phases(runner: Runner, phases: Sequence[Phase], *, ends_at_loss: bool = False) -> Run:
@@ -388,35 +393,3 @@ def run_phases(runner: Runner, phases: Sequence[Phase], *, ends_at_loss: bool = 
                 raise
             stopped = error
         return runner.finish(stopped)
-
-
-def wait_steady(target: Target, cluster: Cluster, timeout: float) -> None:
-    """Block until every member runs and every node saves a session of a new visitor.
-
-    Raises NotSteadyError after `timeout` seconds.
-    """
-    deadline = time.monotonic() + timeout
-    while complaint := _find_complaint(target, cluster):
-        if time.monotonic() > deadline:
-            raise NotSteadyError(f"{complaint}, after {timeout:g} s of waiting")
-        time.sleep(2 * POLL)
-
-
-def _find_complaint(target: Target, cluster: Cluster) -> str | None:
-    members = cluster.members()
-    for member in members:
-        if member.state is not MemberState.RUNNING:
-            return f"{member.name} is {member.state}"
-    missing = {member.name for member in members if member.role is Role.NODE}
-    for _ in range(4 * len(missing)):  # requests of the load come between the turns of the nodes
-        try:
-            reply = send(target, Operation(Action.VISIT))
-        except (OSError, http.client.HTTPException) as error:
-            return f"the proxy does not answer ({type(error).__name__})"
-        if reply.answer.error:
-            what = f"{reply.request.method} {reply.request.path}"
-            return f"{what} is answered with {reply.status} ({reply.node or 'by no node'})"
-        missing.discard(reply.node)
-        if not missing:
-            return None
-    return f"{', '.join(sorted(missing))} does not serve"

@@ -4,9 +4,22 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import msgspec
+
 from deploy import Cluster, ClusterError, ClusterSpec, NodeKind
 from deploy.files import write_json
-from loadtest.claims.claim import ClaimResult, Observed, broken, evaluate, holds, list_failures, not_enough, worst
+from loadtest.claims.claim import (
+    ClaimResult,
+    Lacks,
+    Observed,
+    Sight,
+    broken,
+    evaluate,
+    holds,
+    list_failures,
+    not_enough,
+    worst,
+)
 from loadtest.experiment import ARRIVAL, BEFORE, Case, Experiment, Phase, Place, make_case_name
 from loadtest.faults import NOTHING
 from loadtest.generator import GeneratorError
@@ -15,8 +28,9 @@ from loadtest.load_profile import LoadProfile, Mix
 from loadtest.prober import ProberError
 from loadtest.progress import Status
 from loadtest.results import HISTORY, RESULT, Result, describe_machine, list_versions, replacing, write_results
-from loadtest.runner import NotSteadyError, Run, Runner, Schedule, run_phases
-from loadtest.target import ClusterTarget, TargetError, describe
+from loadtest.runner import Run, Runner, Schedule, run_phases
+from loadtest.steady import NotSteadyError
+from loadtest.target import ClusterTarget, Target, TargetError, describe
 
 MakeCluster = Callable[[ClusterSpec], Cluster]
 STEADY_AFTER = "the cluster is steady after the undo"
@@ -48,22 +62,30 @@ class Suite:
     `clusters` has a factory for each place: a variant is run in the first place that it can run in. `command` repeats
     one case: "session-cluster failover run {name}". `variants` limits experiments to some of their variants. The runs
     of each case are numbered from `first`. Without `probes` there is neither a prober nor a check of the steady state.
+    With a `target` its system is started and stopped for each run, and the experiments are those that fit it.
     """
 
     experiments: Sequence[Experiment]
     load: SuiteLoad
     folder: Path
-    clusters: Mapping[Place, MakeCluster]
+    clusters: Mapping[Place, MakeCluster] = field(default_factory=dict)
     command: str = ""
     repeat: int = 1
     first: int = 1
     node: NodeKind = NodeKind.FLASK
     probes: bool = True
     variants: Mapping[str, Collection[str]] = field(default_factory=dict)
+    target: Target | None = None
 
     @property
     def cases(self) -> list[Case]:
         """The variants that can run in one of the places, with a store that the kind of node supports."""
+        if self.target is not None:
+            name = str(self.target.description["node"])
+            return [
+                Case(one, variant, place=Place.TARGET, target=name) for one in self.experiments
+                for variant in one.variants
+            ]  # fmt: skip
         return [
             Case(experiment, variant, self.node, places[0])
             for experiment in self.experiments
@@ -110,14 +132,14 @@ class Suite:
         try:
             weights = dict(case.experiment.weights)
             profile = LoadProfile(users=users, spawn_rate=users, wait=self.load.wait, mix=case.mix, weights=weights)
-            target = ClusterTarget(self.clusters[case.place](case.spec))
+            target = self.target or ClusterTarget(self.clusters[case.place](case.spec))
             experiment = case.experiment
             runner = Runner(
                 target, profile, folder, schedule, watch, title=case.title, probes=self.probes,
                 keep=experiment.kept_history, operations=experiment.operations,
             )  # fmt: skip
             run = run_phases(runner, self._phases(case), ends_at_loss=experiment.ends_at_loss)
-            claims = evaluate_run(case, run, folder / HISTORY, steady=self.probes)
+            claims = evaluate_run(case, run, folder / HISTORY, steady=self.probes, lacks=target.lacks)
             if run.stopped is not None:
                 claims = (*claims, not_enough("a signal stopped it").named("the run ends by itself"))
         except NotSteadyError as error:
@@ -125,13 +147,22 @@ class Suite:
         except FAILURES as error:
             run, claims = None, (not_enough(str(error)).named("the experiment runs"),)
         command = self.command.format(name=make_case_name(case.experiment.name, case.variant.name), place=case.place)
-        return make_result(case, run, claims, number, users, command), run.stopped if run else None
+        result = make_result(case, run, claims, number, users, command)
+        if self.target is not None:
+            lacks = {str(what): why for what, why in self.target.lacks.items()}
+            result = msgspec.structs.replace(result, cluster=dict(self.target.description), lacks=lacks)
+        return result, run.stopped if run else None
 
 
-def evaluate_run(case: Case, run: Run, history: Path, steady: bool) -> tuple[ClaimResult, ...]:
+def evaluate_run(
+    case: Case, run: Run, history: Path, steady: bool, lacks: Lacks | None = None
+) -> tuple[ClaimResult, ...]:
     """Evaluate the claims of each phase, and those of the whole run. With `steady` also the steady state
     before the fault and after its undo. Raises HistoryError."""
-    seen = Observed(run.findings, timing=run.timing, processes=run.processes)
+    missing = dict(lacks or {})
+    if case.target and not run.findings.total.nodes:
+        missing.setdefault(Sight.NODES, "no answer names the node that it is from")
+    seen = Observed(run.findings, timing=run.timing, processes=run.processes, lacks=missing)
     if case.variant.claims:
         seen = replace(seen, ops=EventsOf(history, Op), probes=EventsOf(history, Probe))
     results: list[ClaimResult] = []
@@ -190,7 +221,7 @@ def make_result(
         findings=run.findings if run else None,
         processes=run.processes if run else (),
         generator_cpu=max(phase.generator_cpu for phase in run.findings.phases.values()) if run else 0.0,
-        cluster=describe(case.spec),
+        cluster={} if case.target else describe(case.spec),
         versions=list_versions(run.versions if run else {}),
         machine=describe_machine(),
         command=command,

@@ -14,6 +14,7 @@ import msgspec
 
 from deploy import Cluster, ClusterSpec
 from loadtest.browser import Browser
+from loadtest.claims.claim import Lacks
 from loadtest.conversation import Conversation
 from loadtest.history import Action
 from loadtest.http import ADDRESS, Adapter, Answer, HttpInterface, Operation, Request, Response, is_address, printable
@@ -60,6 +61,18 @@ class Target(Protocol):
         """Makes its requests and parses its answers."""
 
     @property
+    def actions(self) -> frozenset[Action]:
+        """The operations that it has requests for."""
+
+    @property
+    def visitor_action(self) -> Action:
+        """What a visitor who is not logged in can do at every node: write, where that is possible."""
+
+    @property
+    def lacks(self) -> Lacks:
+        """What its answers do not show, so that nobody can find it, each with the reason."""
+
+    @property
     def cluster(self) -> Cluster | None:
         """The cluster if faults can be applied, otherwise None."""
 
@@ -78,9 +91,12 @@ class ClusterTarget:
     """A cluster that runs while the target is entered."""
 
     insecure = False
+    actions = frozenset(Action)
+    visitor_action = Action.VISIT
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
+        self.lacks: Lacks = {}
         self.adapter: Adapter = HttpInterface()
 
     @property
@@ -129,6 +145,9 @@ class RunningTarget:
     insecure: bool = False
     adapter: Adapter = field(default_factory=HttpInterface)
     cluster: Cluster | None = None
+    actions: frozenset[Action] = frozenset(Action)
+    visitor_action: Action = Action.VISIT
+    lacks: Lacks = field(default_factory=dict)
     description: Mapping[str, Any] = field(default_factory=dict)
 
     def __enter__(self) -> Self:

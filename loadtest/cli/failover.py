@@ -33,9 +33,10 @@ from loadtest.report.page import TITLE, write_report
 from loadtest.report.tables import Column, Table, show_experiments
 from loadtest.runner import Schedule
 from loadtest.suite import Suite, SuiteLoad
-from loadtest.targets import make_application
+from loadtest.targets.reference import make_application
 
 SHORT = 0.5
+_PLACES = tuple(place for place in Place if place is not Place.TARGET)
 DAY = 86_400.0
 
 
@@ -81,7 +82,7 @@ def list_() -> None:
     "Where the clusters run: local (processes of this machine), compose (containers) or swarm (containers on several "
     "machines, which are namespaces of this one). Default: local, and the others for experiments that need them, where "
     "they are possible.",
-    frozenset(Place),
+    _PLACES,
 )
 @click.option(
     "--node",
@@ -120,7 +121,7 @@ def run(
     """
     kind = NodeKind(node)
     only_local = kind is not NodeKind.FLASK or nginx or store_server
-    places = [Place(place)] if place else [Place.LOCAL] if only_local else list(Place)
+    places = [Place(place)] if place else [Place.LOCAL] if only_local else list(_PLACES)
     by_number = {str(one.number): one.name for one in EXPERIMENTS}
     parts = [name.partition(".") for name in names]
     variants = _choose_variants([(by_number.get(name, name), variant) for name, _, variant in parts])

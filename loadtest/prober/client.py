@@ -28,11 +28,17 @@ class ProberError(Exception):
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A probed URL: GET `url`, with this Cookie header if any. `name` is its name in the history."""
+    """A probed URL: GET `url`, with this Cookie header if any. `name` is its name in the history.
+
+    For https, `authority` is the certificate of the authority (None: those that the system trusts); `insecure` accepts
+    any certificate.
+    """
 
     name: str
     url: str
     cookie: str = ""
+    authority: str | None = None
+    insecure: bool = False
 
 
 class Prober:

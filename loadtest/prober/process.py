@@ -10,8 +10,10 @@ One line on stdin has the endpoints. The process ends when stdin ends: its paren
 import asyncio
 import contextlib
 import os
+import ssl
 import sys
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,7 +35,8 @@ class NotHttp(Exception):
 async def ask(endpoint: Endpoint) -> Response:
     """Send one request over a new connection, and return the whole response. Raises OSError, NotHttp."""
     url = urlsplit(endpoint.url)
-    reader, writer = await asyncio.open_connection(url.hostname, url.port or 80)
+    context = _make_context(endpoint.authority, endpoint.insecure) if url.scheme == "https" else None
+    reader, writer = await asyncio.open_connection(url.hostname, url.port or (443 if context else 80), ssl=context)
     try:
         path = f"{url.path or '/'}{'?' + url.query if url.query else ''}"
         lines = [f"GET {path} HTTP/1.1", f"Host: {url.netloc}", "Accept: application/json", "Connection: close"]
@@ -43,6 +46,14 @@ async def ask(endpoint: Endpoint) -> Response:
         return parse(await reader.read(-1))
     finally:
         writer.transport.abort()
+
+
+@cache
+def _make_context(authority: str | None, insecure: bool) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=authority)
+    if insecure:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 def parse(answer: bytes) -> Response:
