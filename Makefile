@@ -108,9 +108,9 @@ lock: $(READY) ## pin the newest versions, with hashes, for the images and for d
 	@echo "enum34 ; python_version < '3'" > $(VENV)/overrides.txt
 	@echo "locust ; python_version < '3'" > $(VENV)/node-overrides.txt
 	@for name in aws-cdk-lib constructs jsii publication; do echo "$$name ; python_version < '3'"; done > $(VENV)/kubernetes-overrides.txt
-	@$(COMPILE) --override $(VENV)/overrides.txt -o requirements-load.lock
+	@$(COMPILE) --override $(VENV)/overrides.txt --extra targets -o requirements-load.lock
 	@$(COMPILE) --override $(VENV)/overrides.txt --override $(VENV)/node-overrides.txt --constraint requirements-load.lock -o requirements.lock
-	@$(COMPILE) --override $(VENV)/overrides.txt --extra embedded --extra bench --extra report --group dev --constraint requirements-load.lock -o requirements-dev.lock
+	@$(COMPILE) --override $(VENV)/overrides.txt --extra embedded --extra bench --extra report --extra targets --group dev --constraint requirements-load.lock -o requirements-dev.lock
 	@$(PIN) --group kubernetes --override $(VENV)/kubernetes-overrides.txt --constraint requirements-dev.lock -o requirements-kubernetes.lock
 
 clean: ## remove .venv, caches and distributions

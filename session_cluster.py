@@ -17,7 +17,7 @@ try:
     from loadtest.cli.failover import failover, report
     from loadtest.cli.load import load
     from loadtest.cli.target import target
-    from loadtest.targets import make_application
+    from loadtest.targets.reference import make_application
     from proxy.cli import proxy_config
 except KeyboardInterrupt:  # the imports take most of a second
     raise SystemExit(130) from None

@@ -28,6 +28,11 @@ class Received(NamedTuple):
     replaced: bool | UnsetType = UNSET
     brought: int = 0
 
+    def then(self, other: "Received") -> "Received":
+        """Return what this answer and a later one of the same operation did."""
+        replaced = self.replaced if self.replaced is UNSET else self.replaced or other.replaced is True
+        return Received(replaced, other.brought or self.brought)
+
 
 @dataclass
 class Browser:
@@ -38,14 +43,18 @@ class Browser:
 
     The browser keeps the cookie of its last login until `fresh` is called, even after a logout: only so can it see
     that the session has ended. A write without a session brings the cookie of a new one, which is not used.
+
+    With `cookie_changes` every answer before the logout may bring another value of the cookie, of the same session.
     """
 
     who: str
     cookie: str = "session"
+    cookie_changes: bool = False
     sessions: int = 1
     brought: list[str] = field(default_factory=list)
     _cookies: dict[str, str] = field(default_factory=dict)
     _session: tuple[str, str] | None = None
+    _logged_out: bool = False
 
     @property
     def session(self) -> str:
@@ -56,7 +65,12 @@ class Browser:
         """Forget the session; the next one has another name. Other cookies, such as the proxy's, stay."""
         self.sessions += 1
         self._session = None
+        self._logged_out = False
         self.brought = []
+
+    def value(self, name: str) -> str:
+        """Return the value of a cookie other than the session's; "" if there is none."""
+        return self._cookies.get(name, "")
 
     def sending(self, other: str | None = None) -> Sent:
         """Return the cookies of the next request. `other`, one of those `brought`, replaces the session's cookie."""
@@ -74,10 +88,12 @@ class Browser:
     def receive(self, set_cookies: Iterable[str], sent: Sent, action: Action) -> Received:
         """Store the cookies that an answer sets."""
         replaced = False
+        self._logged_out |= action is Action.LOGOUT
         for name, value in self._store_others(set_cookies):
             if value and value != sent.cookie:
-                replaced = True
-                if sent.session == self.session and (action in RENEWALS or self._session is None):
+                replaced = not self.cookie_changes
+                keep = action in RENEWALS or self._session is None or (self.cookie_changes and not self._logged_out)
+                if sent.session == self.session and keep:
                     self._session = (name, value)
                 else:
                     self.brought.append(value)
@@ -136,6 +152,8 @@ class TabbedBrowser(Browser):
         for name, value in self._store_others(set_cookies):
             if value:
                 self._session, self._name = (name, value), sent.session
+                if self.cookie_changes:
+                    continue
                 brought = self._number(value) if value != sent.cookie else 0
             elif action is Action.LOGOUT:
                 self.fresh()

@@ -14,6 +14,7 @@ from loadtest.http import Operation
 from loadtest.users import FRUIT, SessionUser
 
 ROUND = 6  # operations of each tab before all tabs pause
+ROUNDS = 5  # of one session, where its list can't be emptied and would grow without end
 # Long enough for each tab to have a request or two answered, so that some are in flight when the logout comes.
 HEAD_START = (0.005, 0.05)
 
@@ -66,6 +67,7 @@ class SharedWriter(ConcurrentUser):
     """All tabs write to one session at the same time, then one reads the result."""
 
     _open = False
+    _rounds = 0
 
     def on_start(self) -> None:
         self._open = self.open_session()
@@ -78,8 +80,10 @@ class SharedWriter(ConcurrentUser):
         with self.in_all_tabs(self._write):
             pass
         look = self.send(Operation(Action.LOOK), self.who)
-        if look.outcome is OpOutcome.OK and look.user is None:
-            self._open = self.open_session()
+        self._rounds += 1
+        full = self._rounds >= ROUNDS and not self.load.can(Action.EMPTY)
+        if full or (look.outcome is OpOutcome.OK and look.user is None):
+            self._open, self._rounds = self.open_session(), 0
 
     def _write(self, who: str) -> None:
         for operation in itertools.islice(writes(who), ROUND):
@@ -89,6 +93,7 @@ class SharedWriter(ConcurrentUser):
 class LogoutRacer(ConcurrentUser):
     """All tabs write while one logs out. Afterwards none of the cookies may be logged in."""
 
+    needs = frozenset({Action.LOGOUT})
     _over = False
 
     def on_start(self) -> None:

@@ -1,11 +1,11 @@
-"""The HTTP interface of the nodes for virtual users: the request of each operation, and the parsing of its answer.
+"""The HTTP interface of the nodes for virtual users: the requests of each operation, and the parsing of their answers.
 
 Only an `Adapter` knows the interface, so another application needs only another adapter.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
@@ -36,11 +36,31 @@ class Operation:
 
 
 class Request(NamedTuple):
-    """A request with a JSON body."""
+    """A request with a JSON body, or with `data` as `headers` describe it.
+
+    `name` replaces the path in figures. `before`: it prepares the operation, and writes nothing.
+    """
 
     method: str
     path: str
-    body: Mapping[str, str | int] | None = None
+    body: Any = None
+    data: str | None = None
+    headers: Mapping[str, str] | None = None
+    name: str = ""
+    before: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The path in figures."""
+        return self.name or self.path
+
+
+class Response(NamedTuple):
+    """An HTTP answer. `header` returns the lines of a header."""
+
+    status: int
+    body: bytes
+    header: Callable[[str], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +91,12 @@ def is_address(url: str) -> bool:
     return valid and alone and "@" not in parts.netloc and " " not in parts.netloc
 
 
+Exchange = Generator[Request, Response, Answer]
+"""The requests of one operation, one after another: it gets the answer to each, and returns that of the operation."""
+Cookie = Callable[[str], str]
+"""Returns the value of a cookie that the browser has; "" if it has none of this name."""
+
+
 class Adapter(Protocol):
     """Makes requests and parses answers. A msgspec.Struct, so that it can be passed to the processes of Locust."""
 
@@ -78,11 +104,24 @@ class Adapter(Protocol):
     def site(self) -> str:
         """The path of a page without a session."""
 
-    def request(self, operation: Operation, account: str, password: str) -> Request:
-        """Return the request that carries an operation out for an account ("": the visitor has none)."""
+    @property
+    def look(self) -> Request:
+        """The request of a page that shows who is logged in."""
 
-    def read(self, operation: Operation, status: int, body: bytes) -> Answer:
-        """Parse an HTTP answer."""
+    @property
+    def actions(self) -> frozenset[Action]:
+        """The operations that it has requests for."""
+
+    @property
+    def node_header(self) -> str:
+        """The name of the header with the node that answered."""
+
+    @property
+    def cookie_changes(self) -> bool:
+        """Whether every answer may bring another value of the session's cookie."""
+
+    def exchange(self, operation: Operation, account: str, password: str, cookie: Cookie) -> Exchange:
+        """Return the requests that carry an operation out for an account ("": the visitor has none)."""
 
 
 _OK = {
@@ -114,6 +153,15 @@ class HttpInterface(msgspec.Struct, frozen=True):
     """The interface of docs/http-api.md, of the Flask nodes and the reference implementations."""
 
     site = "/live"
+    look = Request("GET", "/me")
+    actions = frozenset(Action)
+    node_header = "X-Served-By"
+    cookie_changes = False
+
+    def exchange(self, operation: Operation, account: str, password: str, cookie: Cookie) -> Exchange:  # noqa: ARG002
+        """Return the only request that carries an operation out for an account."""
+        response = yield self.request(operation, account, password)
+        return self.read(operation, response.status, response.body)
 
     def request(self, operation: Operation, account: str, password: str) -> Request:
         """Return the request that carries an operation out for an account."""

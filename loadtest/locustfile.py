@@ -139,7 +139,8 @@ def summary(findings: Findings) -> str:
 def prepare_generator(environment: Any, runner: Any, settings: GeneratorSettings) -> None:
     """Prepare a process that `loadtest.generator` has started, or that Locust has forked from it."""
     profile = settings.profile
-    environment.user_classes = USERS[profile.mix]
+    actions = settings.make_adapter().actions
+    environment.user_classes = [user for user in USERS[profile.mix] if user.needs <= actions]
     if profile.weights:
         for user in environment.user_classes:
             user.weight = profile.weights.get(user.__name__, 0)

@@ -17,14 +17,12 @@ from loadtest.experiment import AFTER, ARRIVAL, Phase
 from loadtest.generator import Generator, GeneratorError
 from loadtest.history import (
     VERSION,
-    Action,
     Header,
     Mark,
     Note,
     now,
 )
 from loadtest.history_run import HistoryRun
-from loadtest.http import Operation
 from loadtest.load_profile import Arrivals, LoadProfile
 from loadtest.prober import Endpoint, Prober
 from loadtest.processes import ProcessChange, Sample, compare, measure
@@ -368,10 +366,9 @@ def make_header(target: Target, profile: LoadProfile, title: str, started: float
 
 def make_session_endpoint(target: Target) -> Endpoint:
     """Return what a prober requests with a session of its own. Raises TargetError if the login fails."""
-    look = target.adapter.request(Operation(Action.LOOK), "", "")
     return Endpoint(
         name=SESSION,
-        url=target.url + look.path,
+        url=target.url + target.adapter.look.path,
         cookie=log_in(target),
         authority=None if target.authority is None else str(target.authority.resolve()),
         insecure=target.insecure,

@@ -45,7 +45,7 @@ class TabUser(ConcurrentUser):
 
     def __init__(self, environment: object) -> None:
         super().__init__(environment)
-        self.browser = TabbedBrowser(self.who, self.load.session_cookie)
+        self.browser = self.load.make_browser(TabbedBrowser, self.who)
 
     def on_start(self) -> None:
         self.log_in()
@@ -112,7 +112,7 @@ class AccountUser(TabUser):
         self._passwords = [self._password]  # by number, from 1
         self._old_passwords = 0
         self._numbers = itertools.count(1)
-        self._phone = TabbedBrowser(f"{self.who}/phone", self.load.session_cookie)
+        self._phone = self.load.make_browser(TabbedBrowser, f"{self.who}/phone")
         self._is_over = False
 
     def browse(self) -> None:
@@ -184,7 +184,7 @@ class AccountUser(TabUser):
         """Log in from a browser that is used for nothing else, with a password that may be refused."""
         who = f"{self.who}/browser-{next(self._numbers)}"
         login = Operation(Action.LOGIN, password=number, may_fail=True)
-        browser = TabbedBrowser(who, self.load.session_cookie)
+        browser = self.load.make_browser(TabbedBrowser, who)
         return self.send(login, who, browser=browser, password=self._passwords[number - 1])
 
     def _use(self, number: int) -> None:

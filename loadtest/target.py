@@ -3,22 +3,25 @@
 import http.client
 import ssl
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 from urllib.parse import urlsplit
 
 import msgspec
 
 from deploy import Cluster, ClusterSpec
+from loadtest.browser import Browser
 from loadtest.claims.claim import Lacks
+from loadtest.conversation import Conversation
 from loadtest.history import Action
-from loadtest.http import ADDRESS, Adapter, Answer, HttpInterface, Operation, Request, is_address, printable
+from loadtest.http import ADDRESS, Adapter, Answer, HttpInterface, Operation, Request, Response, is_address, printable
 from nodes.sessions import Lifetime
 
 _TIMEOUT = 10.0
-_MOST_BYTES = 65_536
+_MOST_BYTES = 1_048_576
 _SECRET = ("SECRET", "KEY", "PASSWORD", "URL")
 
 
@@ -185,10 +188,19 @@ class RunningTarget:
             raise TargetError(f"{self.url} does not answer: {cause}; start it, or correct the address") from error
 
 
+class Hop(NamedTuple):
+    """One request and its answer; `cookies` are those that it sets: name -> "name=value"."""
+
+    request: Request
+    response: Response
+    cookies: Mapping[str, str]
+
+
 @dataclass(frozen=True)
 class Reply:
-    """The reply to one request. `cookies` are those that it sets: name -> "name=value"; `session` is the session's
-    ("": none), `node` the node that answered ("": unknown)."""
+    """The reply to one operation: that to its main request, and all requests that it took. `cookies` are those that all
+    answers set: name -> "name=value"; `session` is the session's ("": none), `node` the node that answered ("":
+    unknown)."""
 
     request: Request
     status: int
@@ -196,25 +208,44 @@ class Reply:
     cookies: Mapping[str, str]
     session: str
     node: str
+    hops: tuple[Hop, ...]
 
 
-def send(target: Target, operation: Operation, account: str = "", password: str = "") -> Reply:
-    """Carry out an operation as a browser without cookies. Raises OSError and HTTPException."""
-    request = target.adapter.request(operation, account, password)
-    headers = {"Accept": "application/json", **({} if request.body is None else {"Content-Type": "application/json"})}
-    body = None if request.body is None else msgspec.json.encode(request.body)
-    connection = _connect(target)
-    try:
-        connection.request(request.method, request.path, body, headers)
-        response = connection.getresponse()
-        answer = target.adapter.read(operation, response.status, response.read(_MOST_BYTES))
-    finally:
-        connection.close()
-    pairs = [line.partition(";")[0].strip() for line in response.headers.get_all("Set-Cookie", [])]
-    cookies = {pair.partition("=")[0]: pair for pair in pairs}
+def send(
+    target: Target, operation: Operation, account: str = "", password: str = "", browser: Browser | None = None
+) -> Reply:
+    """Carry out an operation as a browser: without one, as a new one. Raises OSError and HTTPException."""
+    browser = browser or Browser("check", target.session_cookie, target.adapter.cookie_changes)
+    exchange = target.adapter.exchange(operation, account, password, browser.value)
+    talk = Conversation(exchange, browser, operation.action)
+    hops: list[Hop] = []
+    with closing(_connect(target)) as connection:
+        while (answer := talk.answer) is None:
+            hops.append(_send_one(connection, talk))
+    main = next(hop for hop in hops if hop.request is talk.main)
+    cookies = {name: pair for hop in hops for name, pair in hop.cookies.items()}
     session = cookies.get(target.session_cookie) or cookies.get(f"__Host-{target.session_cookie}", "")
-    node = printable(response.headers.get("X-Served-By", ""))
-    return Reply(request, response.status, answer, cookies, session, node)
+    node = printable(", ".join(main.response.header(target.adapter.node_header)))
+    return Reply(talk.main, main.response.status, answer, cookies, session, node, tuple(hops))
+
+
+def _send_one(connection: http.client.HTTPConnection, talk: Conversation) -> Hop:
+    """Send the next request of an operation."""
+    request = talk.request
+    headers = {"Accept": "application/json", **(talk.headers or {})}
+    body: str | bytes | None = request.data
+    if body is None and request.body is not None:
+        body = msgspec.json.encode(request.body)
+        headers["Content-Type"] = "application/json"
+    connection.request(request.method, request.path, body, headers)
+    answer = connection.getresponse()
+    content, lines = answer.read(_MOST_BYTES), answer.headers
+    if answer.read(1):  # the rest of a page that is too long: the connection can't be used again
+        connection.close()
+    response = Response(answer.status, content, lambda name: lines.get_all(name, []))
+    talk.take(response)
+    pairs = [line.partition(";")[0].strip() for line in response.header("Set-Cookie")]
+    return Hop(request, response, {pair.partition("=")[0]: pair for pair in pairs})
 
 
 def log_in(target: Target) -> str:

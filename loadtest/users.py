@@ -6,20 +6,25 @@ A user only notices a logout. The checker finds the losses in the history of a r
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import gevent
 from gevent import GreenletExit
 from locust import FastHttpUser, between, task
 from msgspec import UNSET
 
-from loadtest.browser import Browser, Expectation, Received, Sent
+from loadtest.browser import Browser, Expectation
+from loadtest.conversation import Conversation
 from loadtest.history import GAVE_UP, STOPPED, Action, Op, OpOutcome, now
-from loadtest.http import Adapter, Answer, HttpInterface, Operation, printable
+from loadtest.http import Adapter, Answer, HttpInterface, Operation, Response, printable
 
+_Browser = TypeVar("_Browser", bound=Browser)
 FRUIT = ("apple", "pear", "plum", "cherry")
 LOGGED_OUT = "logged out"
 """The remark of a user that never logged out and gets an answer for an anonymous user."""
+INSTEAD = {Action.EMPTY: Action.LOOK, Action.ADD: Action.VISIT, Action.VISIT: Action.LOOK}
+"""What users do where the target has no request for an operation; in place of any other one they look."""
 
 
 @dataclass
@@ -52,6 +57,24 @@ class Load:
         name = next(self._names)
         return next(self._numbers), name, self.accounts[name]
 
+    def make_browser(self, kind: type[_Browser], who: str) -> _Browser:
+        """Return a browser for the target."""
+        return kind(who, self.session_cookie, self.adapter.cookie_changes)
+
+    def can(self, action: Action) -> bool:
+        """Return whether the target has a request for an operation."""
+        return action in self.adapter.actions
+
+    def adapt(self, operation: Operation) -> Operation:
+        """Return the operation, or what is done instead where the target has no request for it."""
+        actions = self.adapter.actions
+        if operation.action in actions:
+            return operation
+        action = operation.action
+        while action not in actions:
+            action = INSTEAD.get(action, Action.LOOK)
+        return Operation(action)
+
 
 class GaveUpError(Exception):
     """The user did not wait for an answer any longer."""
@@ -70,6 +93,8 @@ class SessionUser(FastHttpUser):
     network_timeout = 20.0
     connection_timeout = 5.0
     default_headers = {"Accept": "application/json"}  # noqa: RUF012  # Locust's interface
+    needs: frozenset[Action] = frozenset()
+    """Operations without which a target is not for these users."""
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
@@ -77,7 +102,7 @@ class SessionUser(FastHttpUser):
         number, self.account, self._password = self.load.next_user()
         self.who = f"{type(self).__name__.lower()}-{number}"
         self.expectation = Expectation(self.account)
-        self.browser = Browser(self.who, self.load.session_cookie)
+        self.browser = self.load.make_browser(Browser, self.who)
         agent: Any = self.client.client
         agent.cookiejar = None  # the browser has the cookies
         agent.redirect_response_codes = frozenset()
@@ -119,17 +144,19 @@ class SessionUser(FastHttpUser):
         `cookie`, `browser` and `password` replace those of the user. Without an expectation, every answer is accepted.
         The user gives up after `patience` seconds.
         """
-        browser = browser or self.browser
-        request = self.load.adapter.request(operation, self.account, password or self._password)
-        sent = browser.sending(cookie)
+        browser, adapter = browser or self.browser, self.load.adapter
+        operation = self.load.adapt(operation)
+        exchange = adapter.exchange(operation, self.account, password or self._password, browser.value)
+        talk = Conversation(exchange, browser, operation.action, cookie)
         started = now()
+        main: Any = None  # the response to its main request
         expected_user = UNSET if expectation is None else expectation.user
 
-        def make_op(answer: Answer, received: Received, response: Any = None, logged_out: bool = False) -> Op:
+        def make_op(answer: Answer, response: Any = None, logged_out: bool = False) -> Op:
             return Op(
                 who=who,
                 account=self.account,
-                session=sent.session,
+                session=talk.sent.session,
                 action=operation.action,
                 item=operation.item,
                 quantity=operation.quantity,
@@ -137,18 +164,18 @@ class SessionUser(FastHttpUser):
                 user=answer.user,
                 visits=answer.visits,
                 cart=answer.cart,
-                replaced=received.replaced,
-                held=sent.held,
-                brought=received.brought,
+                replaced=talk.received.replaced,
+                held=talk.main_sent.held,
+                brought=talk.received.brought,
                 password=operation.password,
-                method=request.method,
-                path=request.path,
+                method=talk.main.method,
+                path=talk.main.shown,
                 status=0 if response is None else response.status_code,
                 shed=response is not None and response.status_code == 503 and _header(response, "Retry-After") != "",
                 error=answer.error,
-                node=_header(response, "X-Served-By"),
-                upstream=_header(response, "X-Upstream"),
-                upstream_status=_header(response, "X-Upstream-Status"),
+                node=_header(main, adapter.node_header),
+                upstream=_header(main, "X-Upstream"),
+                upstream_status=_header(main, "X-Upstream-Status"),
                 expected_user=expected_user,
                 found=(LOGGED_OUT,) if logged_out else (),
                 started=round(started, 6),
@@ -156,48 +183,46 @@ class SessionUser(FastHttpUser):
             )
 
         try:
-            with (
-                gevent.Timeout(patience, GaveUpError),
-                self.client.request(
-                    request.method,
-                    request.path,
-                    name=request.path,
-                    json=request.body,
-                    headers={"Cookie": sent.header} if sent.header else None,
-                    catch_response=True,
-                ) as response,
-            ):
-                answer, received = self._read(operation, response, sent, browser)
-                logged_out = expectation is not None and expectation.update(operation.action, answer, received.replaced)
-                op = make_op(answer, received, response, logged_out)
-                if answer.error:
-                    response.failure(answer.error)
-                else:
-                    response.success()
-                if logged_out:  # a row of its own in Locust's tables
-                    response.request_meta["name"] = f"{request.path} [{LOGGED_OUT}]"
+            with gevent.Timeout(patience, GaveUpError):
+                while talk.answer is None:
+                    request = talk.request
+                    if request is talk.main:
+                        started = now()
+                    with self.client.request(
+                        request.method,
+                        request.path,
+                        name=request.shown,
+                        json=request.body,
+                        data=request.data,
+                        headers=talk.headers,
+                        catch_response=True,
+                    ) as response:
+                        main = response if request is talk.main else main
+                        if response.status_code:
+                            lines = partial(_header_lines, response)
+                            talk.take(Response(response.status_code, response.content or b"", lines))
+                        else:
+                            refused = isinstance(response.error, ConnectionRefusedError)
+                            talk.fail(type(response.error).__name__, refused=refused)
+                        if (answer := talk.answer) is None:
+                            response.success()
+                            continue
+                        replaced = talk.received.replaced
+                        logged_out = expectation is not None and expectation.update(operation.action, answer, replaced)
+                        op = make_op(answer, response, logged_out)
+                        if answer.error:
+                            response.failure(answer.error)
+                        else:
+                            response.success()
+                        if logged_out:  # a row of its own in Locust's tables
+                            response.request_meta["name"] = f"{request.shown} [{LOGGED_OUT}]"
         except GreenletExit:
-            self.load.record(make_op(Answer(OpOutcome.UNKNOWN, error=STOPPED), Received()))
+            self.load.record(make_op(Answer(OpOutcome.UNKNOWN, error=STOPPED)))
             raise
         except GaveUpError:
-            op = make_op(Answer(OpOutcome.UNKNOWN, error=GAVE_UP), Received())
+            op = make_op(Answer(OpOutcome.UNKNOWN, error=GAVE_UP))
         self.load.record(op)
         return op
-
-    def _read(self, operation: Operation, response: Any, sent: Sent, browser: Browser) -> tuple[Answer, Received]:
-        """Return the answer, and what it does to the browser's cookies."""
-        if not response.status_code:
-            # A refused connection reached no server. After any other error the request may have been carried out.
-            outcome = OpOutcome.FAIL if isinstance(response.error, ConnectionRefusedError) else OpOutcome.UNKNOWN
-            return Answer(outcome, error=f"no answer: {type(response.error).__name__}"), Received()
-        received = browser.receive(_header_lines(response, "Set-Cookie"), sent, operation.action)
-        answer = self.load.adapter.read(operation, response.status_code, response.content or b"")
-        if answer.outcome is OpOutcome.OK and not browser.knows(sent):
-            if operation.action is Action.LOGIN:
-                return Answer(OpOutcome.UNKNOWN, error=f"the login set no cookie {browser.cookie!r}"), Received()
-            if sent.header:  # the session may be in another cookie
-                answer = Answer(OpOutcome.OK)
-        return answer, received if answer.outcome is OpOutcome.OK else Received()
 
 
 def _header(response: Any, name: str) -> str:
@@ -248,7 +273,10 @@ class Shopper(Everyday):
 
     @task(1)
     def empty(self) -> None:
-        self.act(Action.EMPTY)
+        if self.load.can(Action.EMPTY):
+            self.act(Action.EMPTY)
+        else:
+            self.log_in()  # with a new session, whose cart is empty
 
 
 class Leaver(Everyday):

@@ -33,7 +33,7 @@ from loadtest.report.page import TITLE, write_report
 from loadtest.report.tables import Column, Table, show_experiments
 from loadtest.runner import Schedule
 from loadtest.suite import Suite, SuiteLoad
-from loadtest.targets import make_application
+from loadtest.targets.reference import make_application
 
 SHORT = 0.5
 _PLACES = tuple(place for place in Place if place is not Place.TARGET)

@@ -45,7 +45,7 @@ from loadtest.progress import ProgressLine, format_duration
 from loadtest.results import replacing
 from loadtest.suite import FAILURES, MakeCluster
 from loadtest.target import ClusterTarget, RunningTarget, Target
-from loadtest.targets import make_application
+from loadtest.targets.reference import make_application
 from proxy.cli import UsageError
 
 WEB_PORT = 8089

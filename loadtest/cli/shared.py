@@ -28,7 +28,7 @@ from loadtest.report.page import MARKDOWN, NothingToReport, write_report
 from loadtest.report.sentences import tell_all
 from loadtest.results import RESULTS, Result, write_results
 from loadtest.suite import MakeCluster, RunStopped, Suite
-from loadtest.targets import local_cluster
+from loadtest.targets.reference import local_cluster
 from proxy.nginx import Nginx, NginxError
 from proxy.settings import did_you_mean
 

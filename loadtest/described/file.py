@@ -1,7 +1,7 @@
 """The TOML file that describes a target: its keys, and the checks before anything runs. docs/targets.md explains it."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -13,6 +13,7 @@ from loadtest.history import Action
 Statuses = int | tuple[int, ...]
 _TEMPLATE = re.compile(r"\{([a-z_]+)\}")
 USER, PASSWORD, CSRF, ITEM, QUANTITY = "user", "password", "csrf", "item", "quantity"
+TOKEN = "{csrf}"  # noqa: S105  # no secret
 
 
 class Reading(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -218,8 +219,9 @@ class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class TargetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file. `cookie` is the session's; with `cookie_changes` every answer may bring another value of it.
 
-    `node_header` names the header with the node that answered. Sessions expire after `idle_timeout` seconds
-    without a request, and `lifetime` seconds after their beginning; None: not within a run.
+    `node_header` names the header with the node that answered, `site` is the path of a page without a session.
+    Sessions expire after `idle_timeout` seconds without a request, and `lifetime` seconds after their beginning; None:
+    not within a run.
     """
 
     url: str
@@ -232,6 +234,7 @@ class TargetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     insecure: bool = False
     headers: Mapping[str, str] = {}
     node_header: str = "X-Served-By"
+    site: str | None = None
     idle_timeout: int | None = None
     lifetime: int | None = None
     anonymous: Anonymous | None = None
@@ -251,3 +254,24 @@ def templates(value: Any) -> set[str]:
     if isinstance(value, Mapping):
         return {name for one in value.values() for name in templates(one)}
     return {name for one in value for name in templates(one)} if isinstance(value, list | tuple) else set()
+
+
+def sends_token(spec: RequestSpec, headers: Mapping[str, str]) -> bool:
+    """Return whether a request sends {csrf}; `headers` are those of all requests, and GET has no token."""
+    common = headers if spec.verb != "GET" else ""
+    return TOKEN in f"{spec.path}{spec.form}{spec.json}{spec.headers}{common}"
+
+
+def fill(text: str | int, values: Mapping[str, str | int], encode: Callable[[str], str] = str) -> str | int:
+    """Return a text with its templates filled in; one that is nothing but the template of a number is the number."""
+    if not isinstance(text, str) or "{" not in text:
+        return text
+    whole = _TEMPLATE.fullmatch(text)
+    if whole and isinstance(values.get(whole[1]), int):
+        return values[whole[1]]
+    return _TEMPLATE.sub(lambda found: encode(str(values[found[1]])) if found[1] in values else found[0], text)
+
+
+def as_statuses(given: Statuses) -> tuple[int, ...]:
+    """Return the statuses of a key that may have one or several."""
+    return (given,) if isinstance(given, int) else given

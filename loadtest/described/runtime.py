@@ -140,8 +140,10 @@ class DescribedCluster(ABC):
         return {**os.environ, "PATH": path, **state, **{name: self.fill(text) for name, text in given.items()}}
 
     def fill(self, text: str, **values: str) -> str:
-        """Return a text of the file with its {member}, {nodes} and {state}."""
-        for name, value in {"state": "" if self._state is None else str(self.state_folder), **values}.items():
+        """Return a text of the file with its {member}, {nodes}, {state} and {folder}, which is the file's own."""
+        state = "" if self._state is None else str(self.state_folder)
+        folder = str(self.description.path.parent.resolve())
+        for name, value in {"state": state, "folder": folder, **values}.items():
             text = text.replace(f"{{{name}}}", value)
         return text
 

@@ -3,8 +3,3 @@
 Each is written as the documentation of its library has it, with that library's defaults. They compare passwords in
 plain text, where the Flask nodes compute an Argon2 hash: compare what requests cost, not logins.
 """
-
-from loadtest.targets.install import InstallError
-from loadtest.targets.reference import local_cluster, make_application
-
-__all__ = ["InstallError", "local_cluster", "make_application"]

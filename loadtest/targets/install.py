@@ -1,8 +1,6 @@
 """Installing the packages of applications, with npm and pip, once for each state of their lock file."""
 
-import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -12,11 +10,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from deploy import ClusterError
+from loadtest.targets.cache import NODE_LOCK, PYTHON_LOCK, node_application, node_packages, python_packages
 
 SOURCE = Path(__file__).parent / "express"
-_FILES = ("package.json", "package-lock.json", ".npmrc")
+_FILES = ("package.json", NODE_LOCK, ".npmrc")
 _SECONDS = 300
-LOCK = "requirements.lock"
 _PIP = (
     "install",
     "--quiet",
@@ -39,14 +37,12 @@ def install_express() -> Path:
     each state of the application itself, so that two checkouts do not disturb each other. Nothing is written into the
     source tree.
     """
-    if not (SOURCE / "package-lock.json").exists():
+    if not (SOURCE / NODE_LOCK).exists():
         raise InstallError("the Express application is in the checkout, not in the package")
-    packages = install_packages(SOURCE, "Express")
-    scripts = sorted(SOURCE.glob("*.js"))
-    application = packages / f"app-{_digest(scripts)}"
+    packages, application = install_packages(SOURCE, "Express"), node_application(SOURCE)
     try:
         if not application.exists():
-            with _new_folder(application, scripts):
+            with _new_folder(application, sorted(SOURCE.glob("*.js"))):
                 pass
     except OSError as error:
         raise InstallError(f"Express cannot be installed in {packages}: {error.strerror}") from error
@@ -61,14 +57,13 @@ def install_packages(source: Path, what: str) -> Path:
     for program in ("node", "npm"):
         if shutil.which(program) is None:
             raise InstallError(f"{what} cannot run here: `{program}` is not in PATH; install Node.js 20 or later")
-    cache = _cache()
-    packages = cache / f"{source.name}-{_digest([source / 'package-lock.json'])}"
+    packages = node_packages(source)
     try:
         if not (packages / "node_modules").exists():
             with _new_folder(packages, [source / name for name in _FILES]) as folder:
                 _npm(folder, what)
     except OSError as error:
-        raise InstallError(f"{what} cannot be installed in {cache}: {error.strerror}") from error
+        raise InstallError(f"{what} cannot be installed in {packages.parent}: {error.strerror}") from error
     return packages
 
 
@@ -77,29 +72,20 @@ def install_python(source: Path) -> Path:
 
     The folder is in the user's cache, under a name made of the lock file and the version of this Python.
     """
-    cache, version = _cache(), f"{sys.version_info.major}.{sys.version_info.minor}"
-    packages = cache / f"{source.name}-{version}-{_digest([source / LOCK])}"
+    packages = python_packages(source)
     try:
         if not packages.exists():
-            with _new_folder(packages, [source / LOCK]) as folder:
+            with _new_folder(packages, [source / PYTHON_LOCK]) as folder:
                 _pip(folder, source.name)
     except OSError as error:
-        raise InstallError(f"{source.name} cannot be installed in {cache}: {error.strerror}") from error
+        raise InstallError(f"{source.name} cannot be installed in {packages.parent}: {error.strerror}") from error
     return packages
 
 
 def locked_version(package: str) -> str:
     """Return the version of a package that the application is installed with."""
-    packages = json.loads((SOURCE / "package-lock.json").read_text(encoding="utf-8"))["packages"]
+    packages = json.loads((SOURCE / NODE_LOCK).read_text(encoding="utf-8"))["packages"]
     return str(packages[f"node_modules/{package}"]["version"])
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "session-cluster"
-
-
-def _digest(files: Iterable[Path]) -> str:
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
 @contextmanager
@@ -129,7 +115,7 @@ def _pip(folder: Path, what: str) -> None:
     base = str(getattr(sys, "_base_executable", here))
     for python in (here, base):
         if subprocess.run([python, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0:
-            command = (python, "-m", "pip", "--python", here, *_PIP, "--target", str(folder), "-r", LOCK)
+            command = (python, "-m", "pip", "--python", here, *_PIP, "--target", str(folder), "-r", PYTHON_LOCK)
             _run(command, "pip", what, folder)
             return
     raise InstallError(f"{what} cannot be installed: {base} has no pip; install it, for example python3-pip")

@@ -13,7 +13,7 @@ from loadtest.generator import Generator
 from loadtest.history import VERSION, Header, Op, read_part
 from loadtest.load_profile import LoadProfile, Mix
 from loadtest.target import ClusterTarget
-from loadtest.targets import local_cluster
+from loadtest.targets.reference import local_cluster
 from tests.support.node import ROOT
 from tests.support.waiting import wait_until
 

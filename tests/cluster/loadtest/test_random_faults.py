@@ -13,7 +13,7 @@ from loadtest.experiment import AFTER, Place
 from loadtest.random_faults import STORES, make_experiment
 from loadtest.results import read_results
 from loadtest.suite import Suite, SuiteLoad
-from loadtest.targets import local_cluster
+from loadtest.targets.reference import local_cluster
 from tests.support.commands import interrupt_command
 
 

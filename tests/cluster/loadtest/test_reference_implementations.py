@@ -10,7 +10,7 @@ from loadtest.experiment import Place
 from loadtest.history import read
 from loadtest.results import Result, write_results
 from loadtest.suite import Suite, SuiteLoad
-from loadtest.targets import local_cluster
+from loadtest.targets.reference import local_cluster
 from tests.support.experiments import only
 
 SUITE_LOAD = SuiteLoad(users=14, wait=(0.1, 0.3), share=0.4)

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from deploy import ClusterSpec, LocalCluster, MemberState, NodeKind, StoreKind
-from loadtest.targets import local_cluster
+from loadtest.targets.reference import local_cluster
 from proxy import Balance
 from tests.support.http_client import HttpClient, node_of
 from tests.support.waiting import wait_until

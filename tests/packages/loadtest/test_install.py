@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from deploy import ClusterError, ClusterSpec, LocalCluster, NodeKind, StoreKind
-from loadtest.targets import InstallError, install, local_cluster, make_application
-from loadtest.targets.install import install_express
+from loadtest.targets import install
+from loadtest.targets.install import InstallError, install_express
+from loadtest.targets.reference import local_cluster, make_application
 
 EXPRESS = ClusterSpec(node=NodeKind.EXPRESS, store=StoreKind.REDIS)
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page
 
-from loadtest.targets import InstallError
-from loadtest.targets.install import install_packages
+from loadtest.targets.install import InstallError, install_packages
 from tests.support.lacks import lacks
 
 

@@ -1,0 +1,289 @@
+"""The adapter of a described target: its requests from templates, its answers by the file's readings."""
+
+import random
+from collections.abc import Generator, Mapping
+from functools import partial
+from typing import Any
+from urllib.parse import quote, urlencode, urljoin, urlsplit
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from loadtest.described.file import (
+    CSRF,
+    ITEM,
+    PASSWORD,
+    QUANTITY,
+    TOKEN,
+    USER,
+    Anonymous,
+    Csrf,
+    RequestSpec,
+    RequestSpecs,
+    TargetFile,
+    as_statuses,
+    fill,
+    sends_token,
+)
+from loadtest.described.readings import NotShown, Page, find_items, find_number, find_text, matches
+from loadtest.history import Action, OpOutcome
+from loadtest.http import Answer, Cookie, Exchange, Operation, Request, Response, printable
+
+MOST_REDIRECTS = 5
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_KEEP_METHOD = frozenset({307, 308})
+_HTML = "text/html,application/xhtml+xml,application/json;q=0.9,*/*;q=0.8"
+_FORM = "application/x-www-form-urlencoded"
+_WRITES = frozenset({Action.VISIT, Action.ADD, Action.EMPTY, Action.LOGIN, Action.LOGOUT})
+_encode = partial(quote, safe="")
+_SPECS = {
+    Action.LOGIN: "login",
+    Action.LOGOUT: "logout",
+    Action.VISIT: "count",
+    Action.ADD: "add",
+    Action.EMPTY: "empty",
+}
+
+
+class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The requests of a file. Without `read`, LOOK and ACCOUNT are `look`; where `read` shows no user, LOOK is one of
+    the two by chance."""
+
+    url: str
+    requests: RequestSpecs
+    site_path: str
+    headers: Mapping[str, str] = {}
+    node_header: str = "X-Served-By"
+    cookie_changes: bool = False
+    anonymous: Anonymous = Anonymous()
+    csrf: Csrf = Csrf()
+
+    @classmethod
+    def from_file(cls, file: TargetFile) -> "DescribedAdapter":
+        return cls(
+            url=file.url.rstrip("/"),
+            requests=file.requests,
+            site_path=file.site or "",
+            headers=file.headers,
+            node_header=file.node_header,
+            cookie_changes=file.cookie_changes,
+            anonymous=file.anonymous or Anonymous(),
+            csrf=file.csrf or Csrf(),
+        )
+
+    @property
+    def site(self) -> str:
+        """The path of a page without a session."""
+        return self.site_path or self.look.path
+
+    @property
+    def look(self) -> Request:
+        """The request that shows who is logged in."""
+        return self._make(self.requests.look, {}, "")
+
+    @property
+    def actions(self) -> frozenset[Action]:
+        """The operations that the file has requests for."""
+        given = {action for action, name in _SPECS.items() if getattr(self.requests, name) is not None}
+        return frozenset({Action.LOOK, Action.ACCOUNT, *given})
+
+    def exchange(self, operation: Operation, account: str, password: str, cookie: Cookie) -> Exchange:
+        """Return the requests of an operation: the page with its token, itself, and where it redirects to."""
+        return self.exchange_of(self.choose(operation.action), operation, account, password, cookie)
+
+    def choose(self, action: Action) -> RequestSpec:
+        """Return the request that carries an operation out."""
+        if action in _SPECS:
+            spec: RequestSpec = getattr(self.requests, _SPECS[action])
+            return spec
+        look, read = self.requests.look, self.requests.read
+        if action is not Action.LOOK or read is None:
+            return look
+        shows_user = read.user is not None or read.logged_in is not None
+        return read if shows_user or random.random() < 0.5 else look  # noqa: S311  # no secret
+
+    def exchange_of(
+        self,
+        spec: RequestSpec,
+        operation: Operation,
+        account: str,
+        password: str,
+        cookie: Cookie,
+        *,
+        logged_out: bool = False,
+    ) -> Exchange:
+        """Return the requests of an operation that is carried out by `spec`; `logged_out`: nobody is, afterwards."""
+        action, may_fail = operation.action, operation.may_fail
+        logged_out |= action is Action.LOGOUT
+        values: dict[str, str | int] = {USER: account, PASSWORD: password}
+        values |= {ITEM: operation.item, QUANTITY: operation.quantity}
+        page = ""
+        if sends_token(spec, self.headers):
+            page = str(fill(spec.page or self.csrf.page or self.requests.look.path, values, _encode))
+            token = yield from self._find_token(page, cookie)
+            if isinstance(token, Answer):
+                return token
+            values[CSRF] = token
+        request = self._make(spec, values, page)
+        response = yield request
+        path, expected = self._goes_to(request, response), as_statuses(spec.status)
+        if response.status >= 500 and response.status not in expected:
+            return Answer(OpOutcome.UNKNOWN, error=f"status {response.status}")
+        if not logged_out and path != (spec.redirect or "") and self._is_anonymous(response.status, path):
+            return _nobody(action, may_fail=may_fail)
+        if (complaint := _find_complaint(spec, response.status, path)) is not None:
+            return Answer(OpOutcome.FAIL, error="" if may_fail else complaint)
+        if not (spec.user or spec.logged_in or spec.counter or spec.items) and (logged_out or not self._has_body_rule):
+            return Answer(OpOutcome.OK)
+        last = yield from self._follow(request, response, follow=spec.follow)
+        if isinstance(last, Answer):
+            return _nobody(action, may_fail=may_fail) if last.user is None and not logged_out else last
+        shown = Page(last)
+        if not logged_out and matches(self.anonymous, shown):
+            return _nobody(action, may_fail=may_fail)
+        return self._read(spec, operation, account, shown)
+
+    @property
+    def _has_body_rule(self) -> bool:
+        """Whether the body of an answer can mean that nobody is logged in."""
+        return any((self.anonymous.css, self.anonymous.json, self.anonymous.regex))
+
+    def _find_token(self, page: str, cookie: Cookie) -> Generator[Request, Response, str | Answer]:
+        """Return the token; an answer where there is none."""
+        if self.csrf.cookie is not None and (token := cookie(self.csrf.cookie)):
+            return token
+        request = Request("GET", page, headers=self._headers({}, "GET", ""), before=True)
+        response = yield request
+        if self._is_anonymous(response.status, self._goes_to(request, response)):
+            return Answer(OpOutcome.FAIL)  # nothing was done, and the next answer shows that nobody is logged in
+        last = yield from self._follow(request, response, before=True)
+        if isinstance(last, Answer):
+            return Answer(OpOutcome.FAIL, error=last.error)
+        if last.status >= 400:
+            return Answer(OpOutcome.FAIL, error=f"no token from {page}: status {last.status}")
+        try:
+            token = cookie(self.csrf.cookie) if self.csrf.cookie is not None else find_text(self.csrf, Page(last))
+        except NotShown as error:
+            return Answer(OpOutcome.FAIL, error=f"no token from {page}: {error}")
+        return token or Answer(OpOutcome.FAIL, error=f"no token from {page}: it has none")
+
+    def _follow(
+        self, request: Request, response: Response, *, follow: bool = True, before: bool = False
+    ) -> Generator[Request, Response, Response | Answer]:
+        """Follow redirects to the last answer. Return an answer where they end with an error, or for nobody."""
+        for _ in range(MOST_REDIRECTS):
+            path = self._goes_to(request, response)
+            if not follow or path is None:
+                return response
+            target = urlsplit(urljoin(self.url + request.path, _location(response)))
+            query = f"?{target.query}" if target.query else ""
+            if response.status in _KEEP_METHOD:
+                request = request._replace(path=path + query, name=path, before=before)
+            else:
+                headers = self._headers({}, "GET", "")
+                request = Request("GET", path + query, headers=headers, name=path, before=before)
+            response = yield request
+            if self._is_anonymous(response.status, self._goes_to(request, response)):
+                return Answer(OpOutcome.OK, user=None)
+            if response.status >= 400:
+                what = f"{request.method} {printable(path)}: status {response.status}"
+                return Answer(OpOutcome.UNKNOWN, error=what)
+        return Answer(OpOutcome.UNKNOWN, error=f"more than {MOST_REDIRECTS} redirects")
+
+    def _is_anonymous(self, status: int, redirect: str | None) -> bool:
+        """Return whether status or redirect mean that nobody is logged in."""
+        given = self.anonymous
+        return status in as_statuses(given.status) or (redirect is not None and redirect == given.redirect)
+
+    def _read(self, spec: RequestSpec, operation: Operation, account: str, page: Page) -> Answer:
+        """Read the values of the last answer."""
+        action = operation.action
+        user: str | UnsetType | None = UNSET
+        visits: int | UnsetType = UNSET
+        cart: dict[str, int] | UnsetType = UNSET
+        try:
+            if spec.user is not None:
+                user = printable(find_text(spec.user, page)) or None
+            elif spec.logged_in is not None:
+                user = account if find_text(spec.logged_in, page) else None
+            if user is None and action is Action.LOGIN:
+                return _nobody(action, may_fail=operation.may_fail)
+            if user is None and self._has_body_rule and action is not Action.LOGOUT:
+                raise NotShown("the answer shows no user, and nothing of [anonymous]")  # noqa: TRY301
+            # A page that shows its user has all values: one that is not there is 0, or an empty list.
+            whole = user == account != ""
+            if spec.counter is not None:
+                visits = find_number(spec.counter, page)
+                if visits is UNSET and action is Action.VISIT:
+                    raise NotShown("the answer shows no counter")  # noqa: TRY301
+                visits = 0 if visits is UNSET and whole else visits
+            if spec.items is not None:
+                found = find_items(spec.items, page)
+                cart = found if found or whole or action is Action.ADD else UNSET
+        except NotShown as error:
+            return Answer(OpOutcome.UNKNOWN, error=str(error))
+        return Answer(OpOutcome.OK, user, visits, cart)
+
+    def _make(self, spec: RequestSpec, values: Mapping[str, str | int], page: str) -> Request:
+        """Return the request itself."""
+        path = str(fill(spec.path, values, _encode))
+        headers = self._headers(spec.headers, spec.verb, page or path, json=_wants_json(spec))
+        headers = {name: str(fill(text, values)) for name, text in headers.items()}
+        data = None
+        if spec.json is None and spec.verb not in {"GET", "HEAD"}:
+            data = urlencode({name: fill(text, values) for name, text in (spec.form or {}).items()})
+            headers.setdefault("Content-Type", _FORM)
+        return Request(spec.verb, path, _fill_all(spec.json, values), data, headers, name=spec.path)
+
+    def _headers(self, own: Mapping[str, str], method: str, referer: str, *, json: bool = False) -> dict[str, str]:
+        """Return the headers of a request: those that a browser sends with a form, and the file's."""
+        headers = {"Accept": "application/json" if json else _HTML, "Accept-Encoding": "identity"}
+        if method in {"GET", "HEAD"}:
+            return {**headers, **{name: text for name, text in self.headers.items() if TOKEN not in text}, **own}
+        return {**headers, "Origin": self.url, "Referer": self.url + referer, **self.headers, **own}
+
+    def _goes_to(self, request: Request, response: Response) -> str | None:
+        """Return the path that an answer redirects to on this host; None for none."""
+        if not (location := _location(response)):
+            return None
+        target = urlsplit(urljoin(self.url + request.path, location))
+        return (target.path or "/") if target.hostname == urlsplit(self.url).hostname else None
+
+
+def _nobody(action: Action, *, may_fail: bool) -> Answer:
+    """Return the answer to an operation where nobody is logged in: a write was not carried out."""
+    if action is Action.LOGIN:
+        return Answer(OpOutcome.FAIL, error="" if may_fail else "the login is refused")
+    return Answer(OpOutcome.FAIL) if action in _WRITES else Answer(OpOutcome.OK, user=None)
+
+
+def _find_complaint(spec: RequestSpec, status: int, path: str | None) -> str | None:
+    """Return what is wrong with the status, or the redirect, of an answer; None for nothing."""
+    expected = as_statuses(spec.status)
+    if status not in expected if expected else status >= 400:
+        return f"status {status}"
+    if spec.redirect is None or path == spec.redirect:
+        return None
+    return (
+        f"status {status}, and no redirect to {spec.redirect}"
+        if path is None
+        else (f"redirects to {printable(path)}, and not to {spec.redirect}")
+    )
+
+
+def _location(response: Response) -> str:
+    return next(iter(response.header("Location")), "") if response.status in REDIRECTS else ""
+
+
+def _wants_json(spec: RequestSpec) -> bool:
+    readings = [one for one in (spec.user, spec.logged_in, spec.counter, spec.items) if one is not None]
+    return any(one.json is not None for one in readings) or (spec.json is not None and not readings)
+
+
+def _fill_all(value: Any, values: Mapping[str, str | int]) -> Any:
+    """Return a JSON value with the templates in all its texts filled in."""
+    if isinstance(value, str):
+        return fill(value, values)
+    if isinstance(value, Mapping):
+        return {name: _fill_all(one, values) for name, one in value.items()}
+    return [_fill_all(one, values) for one in value] if isinstance(value, list) else value

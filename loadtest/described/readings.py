@@ -1,0 +1,178 @@
+"""Values in an answer: by JSON pointer, CSS selector, header and regular expression."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Protocol
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from loadtest.described.file import ItemsReading
+from loadtest.http import Response
+
+_NUMBER = re.compile(r"-?[0-9]+(?:[.,  '][0-9]{3})*")
+_MISSING = object()
+
+
+class NotShown(Exception):
+    """The answer is not what the file says; the message is a clause."""
+
+
+class Source(Protocol):
+    """The keys that say where a value is."""
+
+    @property
+    def json(self) -> str | None: ...
+
+    @property
+    def css(self) -> str | None: ...
+
+    @property
+    def regex(self) -> str | None: ...
+
+
+class Page:
+    """An answer, parsed at most once."""
+
+    def __init__(self, response: Response) -> None:
+        self.response = response
+
+    @cached_property
+    def text(self) -> str:
+        return self.response.body.decode("utf-8", "replace")
+
+    @cached_property
+    def document(self) -> Any:
+        """The JSON in it. Raises NotShown."""
+        try:
+            return msgspec.json.decode(self.response.body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise NotShown(f"the answer is not JSON: {error}") from error
+
+    @cached_property
+    def tree(self) -> Any:
+        """The HTML in it."""
+        from selectolax.lexbor import LexborHTMLParser  # an extra, and only where a file has a selector
+
+        return LexborHTMLParser(self.text)
+
+    def select(self, css: str, attribute: str | None) -> list[str]:
+        """Return the texts of all elements, or their attribute."""
+        found = self.tree.css(css)
+        if attribute is not None:
+            return [one.attributes[attribute] or "" for one in found if attribute in one.attributes]
+        return [" ".join(one.text().split()) for one in found]
+
+
+def find_text(source: Source, page: Page) -> str:
+    """Return the value; "" where there is none. Raises NotShown for an answer that is not JSON."""
+    texts = _find_texts(source, page)
+    return next(iter(texts), "")
+
+
+def find_number(source: Source, page: Page) -> int | UnsetType:
+    """Return the number; UNSET where there is none. Raises NotShown where there is something else."""
+    text = find_text(source, page)
+    if not text:
+        return UNSET
+    if (found := _NUMBER.search(text)) is None:
+        raise NotShown(f"the counter is {text[:40]!r}, and not a number")
+    return int(re.sub(r"[^0-9-]", "", found[0]))
+
+
+def find_items(source: ItemsReading, page: Page) -> dict[str, int]:
+    """Return the items with their quantities. Raises NotShown where there is something else."""
+    items: Counter[str] = Counter()
+    if source.json is not None:
+        value = resolve(page.document, source.json)
+        if isinstance(value, Mapping):
+            for name, quantity in value.items():
+                items[name] += _whole(quantity)
+            return dict(items)
+        for one in value if isinstance(value, list) else []:
+            name = resolve(one, source.item) if source.item is not None else one
+            quantity = resolve(one, source.quantity) if source.quantity is not None else 1
+            _add(items, source, str(name), _whole(quantity))
+        return dict(items)
+    if source.css is None and source.header is None:
+        for found in re.finditer(source.regex or "", page.text):
+            _add_match(items, found, 1)
+        return dict(items)
+    for text in _raw_texts(source, page):
+        _add(items, source, text, 1)
+    return dict(items)
+
+
+def matches(source: Source, page: Page) -> bool:
+    """Return whether an answer has what a rule about its body names: a value at the JSON pointer that is not null, an
+    element, or a match."""
+    if source.json is not None:
+        try:
+            if resolve(page.document, source.json) not in (_MISSING, None, False, ""):
+                return True
+        except NotShown:
+            pass
+    if source.css is not None and page.tree.css_first(source.css) is not None:
+        return True
+    return source.regex is not None and re.search(source.regex, page.text) is not None
+
+
+def resolve(document: Any, pointer: str) -> Any:
+    """Return what a JSON pointer (RFC 6901) names in a document; `_MISSING` for nothing."""
+    value = document
+    for part in pointer.split("/")[1:]:
+        key = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(value, Mapping) and key in value:
+            value = value[key]
+        elif isinstance(value, list) and key.isdecimal() and int(key) < len(value):
+            value = value[int(key)]
+        else:
+            return _MISSING
+    return value
+
+
+def _raw_texts(source: Source, page: Page) -> list[str]:
+    """Return the texts before the regular expression."""
+    if source.json is not None:
+        value = resolve(page.document, source.json)
+        return [] if value is _MISSING or value is None or value is False else [str(value)]
+    if source.css is not None:
+        return page.select(source.css, getattr(source, "attribute", None))
+    if (header := getattr(source, "header", None)) is not None:
+        return page.response.header(header)
+    return [page.text]
+
+
+def _find_texts(source: Source, page: Page) -> list[str]:
+    texts = _raw_texts(source, page)
+    if source.regex is None:
+        return texts
+    found = [match for text in texts if (match := re.search(source.regex, text)) is not None]
+    return [match[1] or "" if match.re.groups else match[0] for match in found]
+
+
+def _add(items: Counter[str], source: ItemsReading, text: str, quantity: int) -> None:
+    if source.regex is None:
+        items[text] += quantity
+    elif (found := re.search(source.regex, text)) is not None:
+        _add_match(items, found, quantity)
+
+
+def _add_match(items: Counter[str], found: re.Match[str], quantity: int) -> None:
+    """Count a match: its groups are the item and the quantity, by name or in this order."""
+    names = found.re.groupindex
+    item = found["item"] if "item" in names else found[1 if found.re.groups else 0]
+    if "quantity" in names:
+        quantity = int(found["quantity"] or 1)
+    elif not names and found.re.groups > 1:
+        quantity = _whole(found[2])
+    items[item or ""] += quantity
+
+
+def _whole(value: Any) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError) as error:
+        raise NotShown(f"the quantity is {str(value)[:40]!r}, and not a number") from error
