@@ -61,8 +61,8 @@ def list_fitting(target: DescribedTarget, console: Console) -> None:
             said = found.refused[experiment.name]
         else:
             faults = dict.fromkeys(
-                phase.fault.what for variant in one.variants
-                for phase in (*variant.phases, variant) if phase.fault.seconds
+                fault.what for variant in one.variants
+                for fault in (variant.fault, *(phase.fault for phase in variant.phases)) if fault.seconds
             )  # fmt: skip
             said = ", ".join(faults) or "load alone"
         table.add([str(experiment.number), experiment.name, "no:" if one is None else "yes", said])
