@@ -23,7 +23,7 @@ from loadtest.history import OpOutcome, Probe, now
 from loadtest.prober.client import INTERVAL, TIMEOUT, Endpoint
 
 
-class Response(msgspec.Struct, frozen=True):
+class ProbeResponse(msgspec.Struct, frozen=True):
     status: int
     node: str
 
@@ -32,7 +32,7 @@ class NotHttp(Exception):
     """The answer is not HTTP, or not complete."""
 
 
-async def ask(endpoint: Endpoint) -> Response:
+async def ask(endpoint: Endpoint) -> ProbeResponse:
     """Send one request over a new connection, and return the whole response. Raises OSError, NotHttp."""
     url = urlsplit(endpoint.url)
     context = _make_context(endpoint.authority, endpoint.insecure) if url.scheme == "https" else None
@@ -56,7 +56,7 @@ def _make_context(authority: str | None, insecure: bool) -> ssl.SSLContext:
     return context
 
 
-def parse(answer: bytes) -> Response:
+def parse(answer: bytes) -> ProbeResponse:
     """Return the status and the node that answered. Raises NotHttp for an incomplete answer."""
     head, separator, body = answer.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
@@ -68,7 +68,7 @@ def parse(answer: bytes) -> Response:
     whole = body.endswith(b"0\r\n\r\n") if "transfer-encoding" in headers else len(body) >= int(length or 0)
     if not whole:
         raise NotHttp("the answer stops early")
-    return Response(int(words[1]), headers.get("x-served-by", ""))
+    return ProbeResponse(int(words[1]), headers.get("x-served-by", ""))
 
 
 async def probe(endpoint: Endpoint, due: float) -> Probe:
