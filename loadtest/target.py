@@ -2,8 +2,8 @@
 
 import http.client
 import ssl
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -175,17 +175,8 @@ class RunningTarget:
             raise TargetError(f"the target set no cookie {self.session_cookie!r}: {what}")
 
     def _ask(self, operation: Operation) -> "Reply":
-        try:
+        with answering(self.url, "name its authority with --ca, or give --insecure"):
             return send(self, operation)
-        except ssl.SSLCertVerificationError as error:
-            how = "name its authority with --ca, or give --insecure"
-            raise TargetError(f"the certificate of {self.url} is not trusted: {error.verify_message}; {how}") from error
-        except ssl.SSLError as error:
-            how = "give an address with http:// if it serves no TLS"
-            raise TargetError(f"{self.url} does not answer: TLS failed ({error.reason}); {how}") from error
-        except (OSError, http.client.HTTPException) as error:
-            cause = printable(getattr(error, "strerror", None) or str(error).strip() or type(error).__name__)
-            raise TargetError(f"{self.url} does not answer: {cause}; start it, or correct the address") from error
 
 
 class Hop(NamedTuple):
@@ -215,9 +206,18 @@ def send(
     target: Target, operation: Operation, account: str = "", password: str = "", browser: Browser | None = None
 ) -> Reply:
     """Carry out an operation as a browser: without one, as a new one. Raises OSError and HTTPException."""
-    browser = browser or Browser("check", target.session_cookie, target.adapter.cookie_changes)
+    browser = browser or make_browser(target)
     exchange = target.adapter.exchange(operation, account, password, browser.value)
-    talk = Conversation(exchange, browser, operation.action)
+    return converse(target, Conversation(exchange, browser, operation.action))
+
+
+def make_browser(target: Target) -> Browser:
+    """Return a browser without cookies."""
+    return Browser("check", target.session_cookie, target.adapter.cookie_changes)
+
+
+def converse(target: Target, talk: Conversation) -> Reply:
+    """Send the requests of an operation. Raises OSError and HTTPException."""
     hops: list[Hop] = []
     with closing(_connect(target)) as connection:
         while (answer := talk.answer) is None:
@@ -227,6 +227,21 @@ def send(
     session = cookies.get(target.session_cookie) or cookies.get(f"__Host-{target.session_cookie}", "")
     node = printable(", ".join(main.response.header(target.adapter.node_header)))
     return Reply(talk.main, main.response.status, answer, cookies, session, node, tuple(hops))
+
+
+@contextmanager
+def answering(url: str, certificate: str) -> Iterator[None]:
+    """Raise TargetError in one line where a request to the target fails; `certificate` says how to have one trusted."""
+    try:
+        yield
+    except ssl.SSLCertVerificationError as error:
+        raise TargetError(f"the certificate of {url} is not trusted: {error.verify_message}; {certificate}") from error
+    except ssl.SSLError as error:
+        how = "give an address with http:// if it serves no TLS"
+        raise TargetError(f"{url} does not answer: TLS failed ({error.reason}); {how}") from error
+    except (OSError, http.client.HTTPException) as error:
+        cause = printable(getattr(error, "strerror", None) or str(error).strip() or type(error).__name__)
+        raise TargetError(f"{url} does not answer: {cause}; start it, or correct the address") from error
 
 
 def _send_one(connection: http.client.HTTPConnection, talk: Conversation) -> Hop:

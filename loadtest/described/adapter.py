@@ -65,7 +65,7 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
             requests=file.requests,
             site_path=file.site or "",
             headers=file.headers,
-            node_header=file.node_header,
+            node_header=file.node_header or "X-Served-By",
             cookie_changes=file.cookie_changes,
             anonymous=file.anonymous or Anonymous(),
             csrf=file.csrf or Csrf(),

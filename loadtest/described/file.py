@@ -233,7 +233,7 @@ class TargetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     authority: str | None = None
     insecure: bool = False
     headers: Mapping[str, str] = {}
-    node_header: str = "X-Served-By"
+    node_header: str | None = None
     site: str | None = None
     idle_timeout: int | None = None
     lifetime: int | None = None

@@ -1,0 +1,111 @@
+"""The target that a file describes: what load tests, experiments and the console need of it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from loadtest.checker import Kind
+from loadtest.claims.claim import Sight
+from loadtest.described.adapter import DescribedAdapter
+from loadtest.described.description import TargetDescription
+from loadtest.described.file import TargetFile
+from loadtest.described.runtime import DescribedCluster
+from loadtest.described.users import certificate_hint, make_users
+from loadtest.history import Action
+from loadtest.http import Operation
+from loadtest.target import TargetError, answering, send
+from nodes.sessions import Lifetime
+
+_LONGER_THAN_A_RUN = 10**9
+
+
+class DescribedTarget:
+    """A `loadtest.target.Target`. Entering it starts its cluster, if it has one, and makes its users."""
+
+    visitor_action = Action.LOOK
+
+    def __init__(self, description: TargetDescription, cluster: DescribedCluster | None = None) -> None:
+        file = description.file
+        self._described = description
+        self.cluster = cluster
+        self.url = file.url.rstrip("/")
+        self.users: Mapping[str, str] = file.users.accounts
+        self.session_cookie = file.cookie
+        self.authority: Path | None = None if file.authority is None else description.resolve(file.authority)
+        self.insecure = file.insecure
+        self.adapter = DescribedAdapter.from_file(file)
+        self.actions = self.adapter.actions
+        self.lacks = find_lacks(file, description.path.name)
+
+    @property
+    def title(self) -> str:
+        """Its name."""
+        return self._described.file.name or self._described.path.stem
+
+    @property
+    def session_lifetime(self) -> Lifetime | None:
+        """The timeouts of the file; one that it doesn't have is longer than any run."""
+        file = self._described.file
+        if file.idle_timeout is None and file.lifetime is None:
+            return None
+        return Lifetime(file.idle_timeout or _LONGER_THAN_A_RUN, file.lifetime or _LONGER_THAN_A_RUN)
+
+    @property
+    def description(self) -> Mapping[str, Any]:
+        """Description for records."""
+        runtime = self._described.file.runtime
+        return {"node": self.title, "runtime": None if runtime is None else runtime.kind.value}
+
+    def __enter__(self) -> Self:
+        if self.cluster is not None:
+            self.cluster.start()
+        try:
+            self.prepare()
+        except BaseException:  # Ctrl-C too
+            if self.cluster is not None:
+                self.cluster.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.cluster is not None:
+            self.cluster.stop()
+
+    def prepare(self) -> None:
+        """Look as a visitor, and make the users. Raises TargetError and ClusterError."""
+        with answering(self.url, certificate_hint(self._described)):
+            reply = send(self, Operation(Action.LOOK))
+        if reply.answer.error:
+            where = self._described.where("requests", "look")
+            what = f"{reply.request.method} {reply.request.path}"
+            raise TargetError(f"{where}: {what} is not answered as described: {reply.answer.error}")
+        make_users(self, self.adapter, self._described, self.cluster)
+
+
+def find_lacks(file: TargetFile, name: str) -> dict[Kind | Sight, str]:
+    """Return what the answers that a file describes can't show, each with the reason in one line."""
+    requests, lacks = dict(file.requests.named()), dict[Kind | Sight, str]()
+    shown = [one for one in requests.values() if one.counter is not None or one.items is not None]
+    if not {"count", "add"} & requests.keys():
+        why = f"{name} has no request count or add"
+        lacks |= dict.fromkeys((Kind.UPDATE_LOST, Kind.STALE_READ, Kind.MISDIRECTED), why)
+    elif not shown:
+        why = f"{name} shows no counter and no items"
+        lacks |= dict.fromkeys((Kind.UPDATE_LOST, Kind.STALE_READ), why)
+    if "empty" not in requests or not any(one.items for one in requests.values()):
+        lacks[Kind.EMPTYING_UNDONE] = f"{name} has no request empty" if "empty" not in requests else f"{name}: no items"
+    if "logout" not in requests:
+        lacks[Kind.REVIVED] = f"{name} has no request logout"
+    if file.cookie_changes:
+        lacks[Kind.MISDIRECTED] = f"{name}: the session's cookie changes with each answer"
+    if not shown and not any(one.user for one in requests.values()):
+        lacks[Kind.CROSSED] = f"{name} shows no names, no counter and no items"
+    lacks[Kind.PASSWORD_UNDONE] = "a target's file has no request for a change of password"  # no secret
+    if file.node_header is None:
+        lacks[Sight.NODES] = f"{name} has no node_header"
+    if file.site is None:
+        lacks[Sight.SITE] = f"{name} has no site"
+    return lacks
