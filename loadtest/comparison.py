@@ -9,11 +9,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from loadtest.checker import Kind
 from loadtest.described.description import TargetDescription
-from loadtest.described.file import RuntimeKind
 from loadtest.described.fit import fit
 from loadtest.described.make import make_cluster
 from loadtest.described.target import DescribedTarget
@@ -32,33 +32,40 @@ _WITHOUT_A_GAP = frozenset({Mix.SHARED_WRITERS, Mix.LOGOUT_RACE})
 _LOSSES = (Kind.SESSION_LOST, Kind.UPDATE_LOST, Kind.EMPTYING_UNDONE, Kind.MISDIRECTED, Kind.REVIVED, Kind.CROSSED)
 
 
-@dataclass(frozen=True)
+class StartedTarget(DescribedTarget):
+    """A target whose cluster runs already: entering it makes users only."""
+
+    def __enter__(self) -> Self:
+        self.prepare()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
 class System:
     """One system to compare: a described target, or the project's own nodes (None). `path` is as it was given."""
 
-    path: Path | None
-    description: TargetDescription | None
+    def __init__(self, path: Path | None, description: TargetDescription | None) -> None:
+        self._path, self._description = path, description
+        self._cluster = None if description is None else make_cluster(description)
 
     def running(self) -> AbstractContextManager[Any]:
-        """Return a context in which its containers run through: each run then finds them, and leaves them."""
-        runtime = None if self.description is None else self.description.file.runtime
-        if self.description is None or runtime is None or runtime.kind is not RuntimeKind.COMPOSE:
-            return nullcontext()
-        return make_cluster(self.description) or nullcontext()
+        """Return a context in which the servers of a described target run. The own nodes start for each run."""
+        return self._cluster or nullcontext()
 
     def make_suite(
         self, experiment: Experiment, load: SuiteLoad, folder: Path, make: MakeCluster, options: str
     ) -> Suite:
         """Return a suite with what fits of one experiment: no case for what can't run on it."""
-        if self.description is None or self.path is None:
-            own = OWN_VARIANTS.get(experiment.name, "")
-            names = [variant.name for variant in experiment.variants if variant.name == own]
+        if self._description is None:
+            own = OWN_VARIANTS.get(experiment.name)
+            variants = {experiment.name: {own}} if own else {}
             command = f"session-cluster failover run {{name}}{options}"
-            return Suite(
-                [experiment], load, folder, {Place.LOCAL: make}, command=command, variants={experiment.name: names}
-            )
-        target = DescribedTarget(self.description, make_cluster(self.description))
-        command = f"session-cluster failover run {{name}} --target {self.path}{options}"
+            return Suite([experiment], load, folder, {Place.LOCAL: make}, command=command, variants=variants)
+        target = StartedTarget(self._description, self._cluster)
+        command = f"session-cluster failover run {{name}} --target {self._path}{options}"
         return Suite(fit([experiment], target, {}).experiments, load, folder, command=command, target=target)
 
 
