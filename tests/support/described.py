@@ -1,25 +1,38 @@
-"""Runs of experiments on the targets that come with the project."""
+"""Files of targets for tests: a small JSON interface, and the runtime that a test asks for."""
 
 from pathlib import Path
 
-from loadtest.described.description import read_description
-from loadtest.described.fit import fit
-from loadtest.described.make import make_cluster
-from loadtest.described.target import DescribedTarget
-from loadtest.experiments import BY_NAME
-from loadtest.results import Result
-from loadtest.suite import Suite, SuiteLoad
+from loadtest.described.description import TargetDescription, read_description
 
-TARGETS = Path(__file__).parents[2] / "loadtest" / "targets"
-LOAD = SuiteLoad(users=12, wait=(0.1, 0.3), share=0.4)
+REQUESTS = """
+[requests.look]
+path = "/me"
+user = { json = "/user" }
+counter = { json = "/count" }
+
+[requests.login]
+path = "/login"
+json = { user = "{user}", password = "{password}" }
+user = { json = "/user" }
+"""
+LOGOUT = """
+[requests.logout]
+method = "POST"
+path = "/logout"
+"""
+COUNT = """
+[requests.count]
+method = "POST"
+path = "/count"
+counter = { json = "/count" }
+"""
 
 
-def run_on_target(file: str, experiment: str, folder: Path) -> Result:
-    """Run an experiment in short form, on the target of a file such as "php/locking"."""
-    description = read_description(TARGETS / f"{file}.toml")
-    target = DescribedTarget(description, make_cluster(description))
-    (result,) = Suite(fit([BY_NAME[experiment]], target, {}).experiments, LOAD, folder, target=target).run(
-        lambda _: None
-    )
-    assert result.findings is not None, result.reason
-    return result
+def write_target(
+    folder: Path, runtime: str, *, url: str = "http://127.0.0.1:9", requests: str = LOGOUT + COUNT
+) -> TargetDescription:
+    """Write shop.toml into a folder, and read it."""
+    file = folder / "shop.toml"
+    head = f'name = "Shop"\nurl = "{url}"\ncookie = "shop"\nsite = "/"\n\n[users]\ncount = 12\n'
+    file.write_text(f'{head}name = "user-{{n}}"\npassword = "secret"\n{REQUESTS}{requests}\n{runtime}')
+    return read_description(file)

@@ -6,7 +6,7 @@ import pytest
 
 from loadtest.checker import Kind
 from loadtest.claims.claim import Verdict
-from tests.support.described import run_on_target
+from tests.support.peers import run_on_target
 
 
 def test_updates_that_flask_session_loses_are_found_with_evidence(tmp_path: Path) -> None:

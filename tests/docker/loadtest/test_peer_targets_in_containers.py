@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from loadtest.checker import Kind
-from tests.support.described import run_on_target
+from tests.support.peers import run_on_target
 
 pytestmark = [pytest.mark.docker, pytest.mark.nightly, pytest.mark.timeout(400)]
 
