@@ -241,12 +241,20 @@ class CaseResults:
         return max(self.runs, key=lambda run: (order.index(run.verdict), -run.run))
 
     @property
+    def not_looked_for(self) -> Mapping[str, str]:
+        """The claims that nobody looked for, since the target does not show it, with the reasons."""
+        claims = self.first.claims
+        return {one.claim: one.reason for one in claims if one.verdict is Verdict.NOT_LOOKED_FOR}
+
+    @property
     def measured(self) -> bool:
         return any(run.findings is not None for run in self.runs)
 
     @property
     def users_logged_out(self) -> str:
         """The users who were found logged out: "0", or "8 of 24"."""
+        if Kind.SESSION_LOST in self.first.lacks:
+            return "-"
         figure = self._median(lambda found: found.total.users_logged_out)
         number, space, spread = figure.partition(" ")
         return figure if figure in {"0", "-"} else f"{number} of {self.first.users}{space}{spread}"
@@ -267,12 +275,14 @@ class CaseResults:
 
     @property
     def updates_lost(self) -> str:
-        """Visits and pieces; an emptying that was undone is one of the other losses."""
+        """Visits and pieces; an emptying that was undone is one of the other losses. A dash: nobody looked for them."""
+        if Kind.UPDATE_LOST in self.first.lacks:
+            return "-"
         return self._median(partial(_count, kind=Kind.UPDATE_LOST))
 
     @property
     def revived(self) -> str:
-        return self._median(lambda found: found.revived)
+        return "-" if Kind.REVIVED in self.first.lacks else self._median(lambda found: found.revived)
 
     @property
     def failed(self) -> str:

@@ -3,7 +3,7 @@
 import secrets
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,12 +49,28 @@ def failover() -> None:
     """
 
 
+target_option = click.option(
+    "--target",
+    "file",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The target that this file describes (docs/targets.md), in place of clusters of this project.",
+)
+
+
 @failover.command("list", short_help="List the experiments.")
-def list_() -> None:
+@target_option
+def list_(file: Path | None) -> None:
     """List number, name and title of each experiment, and where it runs.
 
-    local: processes of this machine; compose: containers; swarm: containers on several machines.
+    local: processes of this machine; compose: containers; swarm: containers on several machines. With --target: what
+    runs on this target, and why the others can't.
     """
+    if file is not None:
+        from loadtest.cli.on_target import list_fitting, open_target
+
+        list_fitting(open_target(file), Console())
+        return
     table = Table([Column(""), *(Column(name, number=False) for name in ("name", "experiment", "on"))], gap=1)
     for experiment in EXPERIMENTS:
         table.add([str(experiment.number), experiment.name, experiment.title, ", ".join(experiment.places)])
@@ -69,6 +85,7 @@ def list_() -> None:
     is_flag=True,
     help="Run all experiments, for more than half an hour; with --on or --node all that can run so.",
 )
+@target_option
 @click.option(
     "--repeat",
     metavar="N",
@@ -102,6 +119,7 @@ def list_() -> None:
 def run(
     names: tuple[str, ...],
     everything: bool,
+    file: Path | None,
     repeat: int,
     place: str | None,
     node: str,
@@ -116,22 +134,31 @@ def run(
     Give names or numbers of `session-cluster failover list`, or --all. NAME.VARIANT runs one variant of an experiment,
     such as replicas-cut-off.guarded. Ctrl-C undoes the current fault and stops everything.
 
+    With --target they run on your own system. What it can't do is said before anything starts; without names all that
+    it can do runs. What was found running runs on afterwards.
+
     Exit status: 0 all was as predicted; 1 a hypothesis is broken, or there was too little data, or there was an error
     (in one line); 2 wrong usage; 130 stopped by Ctrl-C.
     """
-    kind = NodeKind(node)
-    only_local = kind is not NodeKind.FLASK or nginx or store_server
-    places = [Place(place)] if place else [Place.LOCAL] if only_local else list(_PLACES)
     by_number = {str(one.number): one.name for one in EXPERIMENTS}
     parts = [name.partition(".") for name in names]
     variants = _choose_variants([(by_number.get(name, name), variant) for name, _, variant in parts])
+    folder = out or Path("results", time.strftime("failover-%Y%m%d-%H%M%S"))
+    share = SHORT if short else 1.0
+    kind = NodeKind(node)
+    if file is not None:
+        if place or nginx or store_server or kind is not NodeKind.FLASK:
+            raise click.UsageError("--on, --node, --nginx and --store-server are for clusters of this project")
+        suite = _make_target_suite(file, variants, SuiteLoad(users, share=share), folder, repeat)
+        sys.exit(_run(suite))
+    only_local = kind is not NodeKind.FLASK or nginx or store_server
+    places = [Place(place)] if place else [Place.LOCAL] if only_local else list(_PLACES)
     names = tuple(variants)
     chosen = _choose(names, everything, places, kind)
     options = (f"--users {users}", "--short" if short else "", f"--node {kind}" if kind is not NodeKind.FLASK else "")
-    folder = out or Path("results", time.strftime("failover-%Y%m%d-%H%M%S"))
     suite = Suite(
         experiments=chosen,
-        load=SuiteLoad(users, share=SHORT if short else 1.0),
+        load=SuiteLoad(users, share=share),
         folder=folder,
         clusters={place: choose_clusters(place, kind, nginx, store_server) for place in places},
         command=f"session-cluster failover run {{name}} --on {{place}} {' '.join(filter(None, options))}",
@@ -153,7 +180,11 @@ def run(
                 if place or only_local:
                     raise click.ClickException(f"{cases[0].experiment.name} cannot run: {error}") from error
                 suite = leave_out(suite, each, names, str(error))
-    prepare(folder)
+    sys.exit(_run(suite))
+
+
+def _run(suite: Suite) -> int:
+    prepare(suite.folder)
     _, status = run_suite(
         suite,
         Console(),
@@ -162,7 +193,22 @@ def run(
         stopped="runs; the fault is undone, everything has ended",
         broken="runs were not as predicted",
     )
-    sys.exit(status)
+    return status
+
+
+def _make_target_suite(
+    file: Path, variants: Mapping[str, Collection[str]], load: SuiteLoad, folder: Path, repeat: int
+) -> Suite:
+    """Return the experiments of these names on a target, or all that fit it."""
+    from loadtest.cli.on_target import choose_fitting, open_target
+
+    target = open_target(file)
+    found = choose_fitting(target, variants)
+    for name, why in found.refused.items() if variants else ():
+        click.echo(f"{name} is left out: {why}", err=True)
+    options = (f"--users {load.users}", "--short" if load.share == SHORT else "")
+    command = f"session-cluster failover run --target {file} {{name}} {' '.join(filter(None, options))}"
+    return Suite(found.experiments, load, folder, command=command, repeat=repeat, target=target)
 
 
 @failover.command("random", short_help="Draw faults at random until something is lost.")

@@ -1,6 +1,8 @@
 """The runtime "compose": the containers of somebody's compose project, by the services of each role."""
 
 import json
+import math
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +16,7 @@ from proxy.settings import did_you_mean
 _SECONDS_TO_DESCRIBE = 30.0
 _SECONDS_TO_END = 120.0
 _POLL = 0.2
+_SECONDS_KNOWN = 1.0
 
 
 class ServicesCluster(DescribedCluster):
@@ -23,13 +26,21 @@ class ServicesCluster(DescribedCluster):
         super().__init__(description)
         self._engine = Engine(self.environment())  # a compose file may use any variable
         self._config: Mapping[str, Any] | None = None
+        self._names: tuple[float, Mapping[str, str]] = (-math.inf, {})
         self._had_containers = False
         self._volumes: set[str] = set()
         self._is_ours = False
         """Whether the project was started by this object."""
 
     def own_names(self) -> Mapping[str, str]:
-        """Return the names of containers; before they exist, those that they will have."""
+        """Return the names of containers; before they exist, those that they will have. Each counts for a second."""
+        at, names = self._names
+        if time.monotonic() - at > _SECONDS_KNOWN:
+            names = self._find_names()
+            self._names = time.monotonic(), names
+        return names
+
+    def _find_names(self) -> Mapping[str, str]:
         found = self._find_containers()
         if found:
             return {name: container.name for name, container in found.items()}

@@ -124,6 +124,11 @@ class ProcessesCluster(DescribedCluster):
         """Members that ran before, and shall run afterwards."""
         self._reaper: ProcessReaper | None = None
 
+    def check(self) -> None:
+        for name, own in self._own.items():
+            if self._spec(name).start is None and self._spec(name).pid_file is None:
+                raise ClusterError(f"{self._where(name)}: {own} has neither start nor pid_file: give it one")
+
     def own_names(self) -> Mapping[str, str]:
         return self._own
 
@@ -135,6 +140,7 @@ class ProcessesCluster(DescribedCluster):
         return read_last_lines(self._log(name), count)
 
     def _start(self) -> None:
+        self.check()
         assert self._state is not None
         self._reaper = ProcessReaper(self._state.path, keep=False, lock=self._state.lock)
         for name in self._own:
@@ -142,7 +148,8 @@ class ProcessesCluster(DescribedCluster):
                 self._processes[name] = process
                 self._found.add(name)
             elif self._spec(name).start is None:
-                raise ClusterError(self._why_not_running(name))
+                what = "does not run, as its pid file says, and has no start command: start it"
+                raise ClusterError(f"{self._where(name)}: {self._own[name]} {what}")
         missing = [name for role in _ORDER for name in self._own if role_of(name) is role]
         missing = [name for name in missing if name not in self._processes]
         if missing:
@@ -274,7 +281,7 @@ class ProcessesCluster(DescribedCluster):
         spec = self._spec(name)
         if spec.log is not None:
             return self.description.resolve(self.fill(spec.log))
-        return self.state_folder / "logs" / f"{name}.log"
+        return self.state_folder.parent / "logs" / f"{name}.log"
 
     def _process(self, name: str) -> Controlled:
         if name not in self._processes:
@@ -286,9 +293,3 @@ class ProcessesCluster(DescribedCluster):
 
     def _where(self, name: str) -> str:
         return self.description.where("runtime", "members", self._own[name])
-
-    def _why_not_running(self, name: str) -> str:
-        own = self._own[name]
-        if self._spec(name).pid_file is None:
-            return f"{self._where(name)}: {own} has neither start nor pid_file: give it one"
-        return f"{self._where(name)}: {own} does not run, as its pid file says, and has no start command: start it"

@@ -74,6 +74,9 @@ class DescribedCluster(ABC):
     def own_names(self) -> Mapping[str, str]:
         """Return the name of each member, and that in its own system; also of a system that does not run."""
 
+    def check(self) -> None:  # noqa: B027  # not every runtime has something to check
+        """Raise ClusterError for what the file says of its system and is not so, before anything starts."""
+
     def refuse(self, need: Need) -> str:
         """Return why it can't do something, in one line; empty if it can. May be asked before it has started."""
         ability, on = need
@@ -121,22 +124,24 @@ class DescribedCluster(ABC):
 
     @property
     def state_folder(self) -> Path:
-        """A folder for what its members write, as long as it runs."""
+        """A folder for what its members write, {state} of the file, as long as it runs."""
         if self._state is None:
             raise ClusterError("the target does not run: start it first")
-        return self._state.path
+        folder = self._state.path / "members"
+        folder.mkdir(exist_ok=True)
+        return folder
 
     def environment(self, own_name: str = "") -> dict[str, str]:
         """Return the variables of a member, or of commands: those of this process, and the file's."""
         member = self.runtime.members.get(own_name)
         path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
         given = {**self.runtime.environment, **(member.environment if member else {})}
-        state = {} if self._state is None else {"STATE": str(self._state.path)}
+        state = {} if self._state is None else {"STATE": str(self.state_folder)}
         return {**os.environ, "PATH": path, **state, **{name: self.fill(text) for name, text in given.items()}}
 
     def fill(self, text: str, **values: str) -> str:
         """Return a text of the file with its {member}, {nodes}, {state} and {folder}, which is the file's own."""
-        state = "" if self._state is None else str(self._state.path)
+        state = "" if self._state is None else str(self.state_folder)
         folder = str(self.description.path.parent.resolve())
         for name, value in {"state": state, "folder": folder, **values}.items():
             text = text.replace(f"{{{name}}}", value)

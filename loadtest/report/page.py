@@ -19,7 +19,7 @@ from loadtest.experiment import BEFORE
 from loadtest.faults import NOTHING
 from loadtest.history import Header, HistoryError, Op, read
 from loadtest.report.korean import CATALOGUE
-from loadtest.report.sentences import summarize, tell
+from loadtest.report.sentences import summarize, tell, tell_unseen
 from loadtest.report.tables import BUSY_GENERATOR, MARKS, SATURATED, make_markdown
 from loadtest.results import RESULTS, CaseResults, Result, group_by_case, read_results
 
@@ -99,6 +99,7 @@ def render_page(results: Sequence[Result], folder: Path, title: str, language: s
         tell=tell,
         read_evidence=lambda result: _read_evidence(result, folder),
         what_happened=summarize,
+        tell_unseen=tell_unseen,
         list_examples=list_examples,
         describe=_describe,
         nothing=NOTHING.what,

@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loadtest.checker import Kind
+from loadtest.claims.claim import Verdict
 from loadtest.faults import NOTHING
 from loadtest.results import CaseResults, Result
 
 NOTHING_LOST, NO_COST = "nobody was logged out and nothing was lost", "no request failed"
+NOTHING_FOUND = "of what was looked for, nothing was lost"
+"""Where a target does not show all losses."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Told:
 
     @property
     def lost(self) -> bool:
-        return self.losses != NOTHING_LOST
+        return self.losses not in {NOTHING_LOST, NOTHING_FOUND}
 
     @property
     def text(self) -> str:
@@ -39,7 +42,16 @@ def tell(case: CaseResults) -> Told | None:
     failed = _count(case.failed, "request failed", "requests failed") or NO_COST
     gap = "" if case.gap in {"-", "0.00"} else f"for {case.gap} s there was no good answer"
     slow = "" if case.slow == "-" else f"1 answer in 100 took {case.slow} s or more"
-    return Told(_list(losses) or NOTHING_LOST, _list([failed, gap, slow]))
+    nothing = NOTHING_FOUND if case.not_looked_for else NOTHING_LOST
+    return Told(_list(losses) or nothing, _list([failed, gap, slow]))
+
+
+def tell_unseen(case: CaseResults) -> str:
+    """Return what nobody looked for: "no update is lost (shop.toml has no counter)"; empty for nothing."""
+    by_reason: dict[str, list[str]] = {}
+    for claim, reason in case.not_looked_for.items():
+        by_reason.setdefault(reason, []).append(claim)
+    return "; ".join(f"{', '.join(claims)} ({reason})" for reason, claims in by_reason.items())
 
 
 def tell_all(results: Sequence[Result]) -> str:
@@ -54,7 +66,8 @@ def tell_all(results: Sequence[Result]) -> str:
         _count(f"{others:,}", "other loss", "other losses"),
     ]
     failed = _count(f"{sum(one.total.failed for one in found):,}", "request failed", "requests failed")
-    return f"{_list(losses) or NOTHING_LOST}; {failed or NO_COST}"
+    unseen = any(one.verdict is Verdict.NOT_LOOKED_FOR for result in results for one in result.claims)
+    return f"{_list(losses) or (NOTHING_FOUND if unseen else NOTHING_LOST)}; {failed or NO_COST}"
 
 
 def summarize(result: Result) -> str:
@@ -78,7 +91,9 @@ def capitalize(text: str) -> str:
 
 def _count_users(figure: str) -> str:
     """Return the clause for "8 of 24"."""
-    return "" if figure == "0" else f"{figure} users {'was' if figure.startswith('1 of ') else 'were'} logged out"
+    return (
+        "" if figure in {"0", "-"} else f"{figure} users {'was' if figure.startswith('1 of ') else 'were'} logged out"
+    )
 
 
 def _count(figure: str, one: str, several: str) -> str:

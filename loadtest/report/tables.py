@@ -12,7 +12,7 @@ from loadtest.checker import Findings, PhaseFigures
 from loadtest.claims.claim import ClaimResult, Verdict
 from loadtest.experiment import AFTER, BEFORE
 from loadtest.processes import ProcessChange
-from loadtest.report.sentences import capitalize, tell
+from loadtest.report.sentences import capitalize, tell, tell_unseen
 from loadtest.results import CaseResults, Result, group_by_case
 
 SATURATED = 0.9
@@ -25,6 +25,8 @@ MARKS = {
     Verdict.BROKEN: ("✗", "not as predicted", "bold red"),
 }
 """Mark, words and style of each verdict. A prediction may be that users lose something, so none of them is green."""
+IN_PART = ", in part"
+"""Follows "as predicted" where something was not looked for."""
 LOSS = "red"
 _NOTE = (
     "A verdict compares with the hypothesis, which may be that something is lost. users out: those who were found "
@@ -156,6 +158,7 @@ def make_experiment_table(results: Iterable[Result]) -> Table:
     table = Table(columns)
     for case in group_by_case(results):
         mark, word, style = MARKS[case.worst.verdict]
+        word += IN_PART if case.not_looked_for and case.worst.verdict is Verdict.HOLDS else ""
         table.add(
             [
                 Text(str(case.first.number), "dim"),
@@ -182,6 +185,8 @@ def tell_cases(results: Iterable[Result]) -> RenderableType:
             losses = Text(told.losses, LOSS if told.lost else "")
             sentence = Text.assemble((f"{case.title}: ", "bold"), losses, f"; {told.costs}.")
             grid.add_row(Text(str(case.first.number), "dim"), Text("!" if told.lost else " ", LOSS), sentence)
+        if unseen := tell_unseen(case):
+            grid.add_row("", MARKS[Verdict.NOT_LOOKED_FOR][0], Text(f"not looked for: {unseen}.", "yellow"))
     return grid
 
 
@@ -212,9 +217,11 @@ def tell_latencies(found: Findings) -> str:
 
 def make_markdown(results: Sequence[Result]) -> str:
     """Return the sentences and the table for a pull request."""
-    sentences = [
-        f"- **{case.title}**: {told.text}.\n" for case in group_by_case(results) if (told := tell(case)) is not None
-    ]
+    sentences = []
+    for case in group_by_case(results):
+        if (told := tell(case)) is not None:
+            unseen = f" Not looked for: {text}." if (text := tell_unseen(case)) else ""
+            sentences.append(f"- **{case.title}**: {told.text}.{unseen}\n")
     return "".join([*sentences, "\n", make_experiment_table(results).markdown()])
 
 

@@ -11,7 +11,17 @@ from msgspec.structs import replace
 from loadtest.checker import Availability, Findings, Kind, PhaseFigures, Window, check
 from loadtest.claims import availability, claim, data, latency
 from loadtest.claims.availability import NO_FAILED_GET, NO_FAILED_REQUEST
-from loadtest.claims.claim import Claim, ClaimResult, Observed, Verdict, holds
+from loadtest.claims.claim import (
+    Claim,
+    ClaimResult,
+    Observed,
+    Sight,
+    Verdict,
+    evaluate,
+    holds,
+    not_looked_for,
+    worst,
+)
 from loadtest.claims.data import NOTHING_LOST
 from loadtest.experiment import Phase
 from loadtest.history import STOPPED, Action, End, Mark, Op, OpOutcome, Probe
@@ -50,6 +60,35 @@ def test_clean_figures_support_that_nothing_is_lost_or_fails(claim: Claim) -> No
     result = claim.check(found())
     assert result.holds
     assert result.seen, "the value that was seen"
+
+
+def test_what_a_target_does_not_show_is_not_looked_for_and_never_holds() -> None:
+    lacks = {Kind.UPDATE_LOST: "no counter", Kind.STALE_READ: "no counter", Kind.REVIVED: "no logout"}
+    seen = dataclasses.replace(found(), lacks=lacks)
+    results = evaluate([NOTHING_LOST, data.LOGOUTS_STAY, NO_FAILED_GET], seen)
+    held = [result.claim for result in results if result.holds]
+    assert held == [
+        "no session is lost, no write is in another session, no answer has data of another user",
+        NO_FAILED_GET.text,
+    ]
+    assert [(one.claim, one.reason) for one in results if one.verdict is Verdict.NOT_LOOKED_FOR] == [
+        (data.LOGOUTS_STAY.text, "no logout"),
+        ("no update is lost", "no counter"),
+        ("no old value is shown", "no counter"),
+        ("no logout is undone", "no logout"),
+    ]
+    assert worst(results).verdict is Verdict.HOLDS, "of what was looked for"
+    assert worst([one for one in results if not one.holds]).verdict is Verdict.NOT_LOOKED_FOR
+
+
+def test_a_loss_breaks_a_claim_about_what_is_shown() -> None:
+    seen = dataclasses.replace(found(found={Kind.SESSION_LOST: 1}), lacks={Kind.REVIVED: "no logout"})
+    assert worst(evaluate([NOTHING_LOST], seen)).verdict is Verdict.BROKEN
+
+
+def test_which_node_answered_is_not_looked_for_where_no_answer_says_so() -> None:
+    seen = dataclasses.replace(found(nodes={}), lacks={Sight.NODES: "no answer names its node"})
+    assert availability.served_by(3).check(seen) == not_looked_for("no answer names its node")
 
 
 @pytest.mark.parametrize("kind", Kind)

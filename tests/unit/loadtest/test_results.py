@@ -11,13 +11,13 @@ from rich.console import Console
 from deploy import NodeKind
 from deploy.files import write_json
 from loadtest.checker import Kind
-from loadtest.claims.claim import Verdict, not_enough
+from loadtest.claims.claim import Verdict, not_enough, not_looked_for
 from loadtest.experiment import ON_ONE_MACHINE, Case, Place
 from loadtest.experiments import BY_NAME, EXPERIMENTS
 from loadtest.load_profile import Mix
-from loadtest.report.page import write_report
-from loadtest.report.sentences import summarize, tell, tell_all
-from loadtest.report.tables import make_experiment_table, show_experiments
+from loadtest.report.page import render_page, write_report
+from loadtest.report.sentences import NOTHING_FOUND, summarize, tell, tell_all
+from loadtest.report.tables import make_experiment_table, make_markdown, show_experiments
 from loadtest.results import HISTORY, RESULT, CaseResults, Result, group_by_case, read_result, replacing, write_results
 from loadtest.suite import Suite, SuiteLoad, make_result
 from loadtest.target import describe
@@ -172,6 +172,25 @@ def test_the_markdown_table_has_a_line_for_each_case() -> None:
     assert len(lines) == 2 + len(FAILURES)
     assert {line.count("|") for line in lines} == {9}, "no column without content"
     assert f"{FAILURES[0].heading} (2 runs)" in lines[2]
+
+
+def test_what_was_not_looked_for_is_said_with_the_reason_and_no_figure_stands_for_it(tmp_path: Path) -> None:
+    unseen = not_looked_for("shop.toml has no request count").named("no update is lost")
+    result = Run(node="Our shop", place=Place.TARGET).write(tmp_path)
+    lacks = {str(Kind.UPDATE_LOST): "shop.toml has no request count"}
+    result = msgspec.structs.replace(result, claims=(*result.claims, unseen), lacks=lacks)
+    case = CaseResults((result,))
+    assert result.folder == "kill-node.our-shop/1"
+    assert case.updates_lost == "-"
+    assert "nothing was lost" not in tell_all([result]).replace(NOTHING_FOUND, "")
+    shown = render([result], 80)
+    assert "as predicted, in part" in shown
+    flat = " ".join(shown.split())
+    assert "not looked for: no update is lost (shop.toml has no request count)." in flat
+    assert "Not looked for: no update is lost (shop.toml has no request count)." in make_markdown([result])
+    page = render_page([result], tmp_path, "Shop")
+    assert "Not looked for: no update is lost (shop.toml has no request count)." in page
+    assert "○ not looked for" in page
 
 
 def test_the_sums_of_all_runs_are_one_clause_that_names_every_loss(tmp_path: Path) -> None:

@@ -1,0 +1,224 @@
+"""How a target is broken and repaired: by commands, and as processes that were started or found."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from deploy import ClusterError, MemberState, Role
+from loadtest import faults
+from loadtest.described import runtime as runtimes
+from loadtest.described.command import run_command
+from loadtest.described.commands import CommandsCluster
+from loadtest.described.processes import ProcessesCluster
+from loadtest.faults import Ability, Need
+from tests.support.described import write_target
+from tests.support.waiting import lives, wait_until
+
+COMMANDS = """
+[runtime]
+kind = "commands"
+timeout = 2.0
+roles.node = ["web-0", "web 1"]
+roles.store = ["redis"]
+
+[runtime.actions]
+kill = "echo kill {member} >> did; echo ended > state-{member}"
+pause = "echo pause {member} >> did; echo paused > state-{member}"
+resume = "echo resume {member} >> did; echo running > state-{member}"
+restart = "echo restart {member} >> did; echo running > state-{member}"
+scale = "echo scale {nodes} >> did"
+state = "cat state-{member} 2>/dev/null || echo running"
+log = "printf 'a\\nb\\nlog of %s\\n' {member}"
+"""
+SLEEPER = f"{sys.executable} -S -c 'import time; time.sleep(60)'"
+
+
+@pytest.fixture(autouse=True)
+def no_site(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing answers at the address of these targets."""
+    monkeypatch.setattr(runtimes, "answers", lambda *_: True)
+
+
+def did(folder: Path) -> list[str]:
+    return (folder / "did").read_text().splitlines() if (folder / "did").exists() else []
+
+
+def state(cluster: runtimes.DescribedCluster, name: str) -> MemberState:
+    return next(one.state for one in cluster.members() if one.name == name)
+
+
+def test_commands_break_and_repair_a_member_by_its_own_name(tmp_path: Path) -> None:
+    with CommandsCluster(write_target(tmp_path, COMMANDS)) as cluster:
+        assert [(one.name, one.role, one.own_name) for one in cluster.members()] == [
+            ("node-1", Role.NODE, "web-0"), ("node-2", Role.NODE, "web 1"), ("store", Role.STORE, "redis")
+        ]  # fmt: skip
+        for fault, broken in ((faults.kill("node-2"), MemberState.ENDED), (faults.PAUSE_STORE, MemberState.PAUSED)):
+            fault.apply(cluster)
+            assert broken in {one.state for one in cluster.members()}
+            fault.undo(cluster)
+            assert {one.state for one in cluster.members()} == {MemberState.RUNNING}
+        assert cluster.log_lines("node-2", 2) == ("b", "log of web 1")
+    assert did(tmp_path) == ["kill web 1", "restart web 1", "pause redis", "resume redis"]
+
+
+def test_what_is_broken_is_repaired_when_everything_ends(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), CommandsCluster(write_target(tmp_path, COMMANDS)) as cluster:
+        cluster.pause("store")
+        cluster.kill("node-1")
+        cluster.scale(4)
+        raise KeyboardInterrupt
+    assert did(tmp_path)[3:] == ["resume redis", "restart web-0", "scale 2"]
+
+
+def test_a_command_that_fails_or_hangs_is_one_line_with_its_place(tmp_path: Path) -> None:
+    text = COMMANDS.replace("echo kill {member} >> did; echo ended > state-{member}", "echo no such pod >&2; exit 3")
+    text = text.replace("echo pause {member} >> did; echo paused > state-{member}", "sleep 60 & sleep 60")
+    description = write_target(tmp_path, text.replace("timeout = 2.0", "timeout = 0.2"))
+    line = description.path.read_text().splitlines().index('kill = "echo no such pod >&2; exit 3"') + 1
+    with CommandsCluster(description) as cluster:
+        with pytest.raises(ClusterError) as failed:
+            cluster.kill("node-1")
+        begin = time.monotonic()
+        with pytest.raises(ClusterError) as hung:
+            cluster.pause("node-1")
+        assert time.monotonic() - begin < 10
+    what = f"{description.path}:{line}: runtime.actions.kill for web-0 failed: exit status 3: no such pod"
+    assert str(failed.value) == what
+    assert str(hung.value).endswith("runtime.actions.pause for web-0 did not end within 0.2 s")
+
+
+def test_what_a_command_leaves_in_the_background_goes_on_unless_it_hangs(tmp_path: Path) -> None:
+    environment = dict(os.environ)
+    run_command(f"{SLEEPER} & echo $! > pid", "start", tmp_path, environment, 5.0)
+    pid = int((tmp_path / "pid").read_text())
+    assert lives(pid)
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(ClusterError, match="did not end within"):
+        run_command(f"{SLEEPER} & echo $! > pid; wait", "start", tmp_path, environment, 0.5)
+    wait_until(lambda: not lives(int((tmp_path / "pid").read_text())), "all of it is killed")
+
+
+def test_a_runtime_says_what_it_cannot_do(tmp_path: Path) -> None:
+    text = "\n".join(line for line in COMMANDS.splitlines() if not line.startswith(("scale", "resume")))
+    cluster = CommandsCluster(write_target(tmp_path, text))
+    assert cluster.refuse(Need(Ability.SCALE)) == "the runtime commands has no action scale"
+    assert cluster.refuse(Need(Ability.PAUSE, Role.NODE)) == "the runtime commands has no action resume"
+    assert cluster.refuse(Need(Ability.KILL, "node-3")) == "runtime.roles names no node-3"
+    assert cluster.refuse(Need(Ability.KILL, "node-2")) == ""
+    assert cluster.refuse(Need(Ability.STORE_PROXY)) == "the file has no runtime.store_proxy before the store"
+    with pytest.raises(ClusterError, match="cannot pause node-1: the runtime commands has no action resume"):
+        cluster.pause("node-1")
+
+
+def test_a_state_that_is_none_is_said(tmp_path: Path) -> None:
+    text = COMMANDS.replace("cat state-{member} 2>/dev/null || echo running", "echo Terminating")
+    with pytest.raises(ClusterError, match="state must print running, paused, ended, not 'terminating'"):
+        CommandsCluster(write_target(tmp_path, text)).start()
+
+
+PROCESSES = f"""
+[runtime]
+kind = "processes"
+setup = "echo up > {{state}}/made; echo set up >> did"
+roles.node = ["web-a", "web-b"]
+
+[runtime.members.web-a]
+start = "{SLEEPER}"
+
+[runtime.members.web-b]
+start = "{SLEEPER}"
+pid_file = "web-b.pid"
+"""
+
+
+@pytest.fixture
+def found(tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """web-b as it ran before, with its pid file."""
+    process = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"])
+    (tmp_path / "web-b.pid").write_text(f"{process.pid}\n")
+    yield process
+    process.kill()
+    process.wait()
+
+
+def pids(cluster: runtimes.DescribedCluster) -> dict[str, int | None]:
+    return {one.name: one.pid for one in cluster.members()}
+
+
+def test_what_was_started_ends_and_what_was_found_runs_on_and_repaired(
+    tmp_path: Path, found: "subprocess.Popen[bytes]"
+) -> None:
+    with ProcessesCluster(write_target(tmp_path, PROCESSES)) as cluster:
+        assert pids(cluster)["node-2"] == found.pid
+        started = pids(cluster)["node-1"]
+        assert started is not None
+        assert (cluster.state_folder / "made").read_text() == "up\n"
+        faults.pause("node-2").apply(cluster)
+        assert state(cluster, "node-2") is MemberState.PAUSED
+        assert psutil.Process(found.pid).status() == psutil.STATUS_STOPPED
+    assert psutil.Process(found.pid).status() != psutil.STATUS_STOPPED, "it is resumed"
+    assert not lives(started)
+    assert did(tmp_path) == ["set up"]
+
+
+def test_a_found_member_that_was_killed_is_started_again_and_left_running(
+    tmp_path: Path, found: "subprocess.Popen[bytes]"
+) -> None:
+    with ProcessesCluster(write_target(tmp_path, PROCESSES)) as cluster:
+        cluster.kill("node-2")
+        found.wait(timeout=5)
+        assert state(cluster, "node-2") is MemberState.ENDED
+        cluster.restart("node-2")
+        again = pids(cluster)["node-2"]
+    assert again is not None
+    assert lives(again), "it was found running, so it is left running"
+    os.kill(again, signal.SIGKILL)
+
+
+def test_a_started_member_is_killed_with_its_children_and_restarted(tmp_path: Path) -> None:
+    parent = f'{sys.executable} -S -c \'import subprocess, sys; subprocess.run([sys.executable, \\"-S\\", \\"-c\\", '
+    parent += '\\"import time; time.sleep(60)\\"])\''
+    text = PROCESSES.replace(SLEEPER, parent, 1)
+    with ProcessesCluster(write_target(tmp_path, text)) as cluster:
+        pid = pids(cluster)["node-1"]
+        assert pid is not None
+        (child,) = wait_until(lambda: psutil.Process(pid).children(), "it has a child")
+        faults.kill("node-1").apply(cluster)
+        assert not lives(pid, child.pid)
+        assert state(cluster, "node-1") is MemberState.ENDED
+        faults.kill("node-1").undo(cluster)
+        assert pids(cluster)["node-1"] not in {None, pid}
+
+
+def test_a_pid_file_of_a_process_that_is_gone_finds_no_younger_one(tmp_path: Path) -> None:
+    (tmp_path / "web-b.pid").write_text(f"{os.getppid()}\n")
+    os.utime(tmp_path / "web-b.pid", (0, 0))  # long before that process began
+    with ProcessesCluster(write_target(tmp_path, PROCESSES)) as cluster:
+        assert pids(cluster)["node-2"] not in {None, os.getppid()}
+
+
+def test_a_member_that_could_not_be_started_again_is_not_killed(
+    tmp_path: Path, found: "subprocess.Popen[bytes]"
+) -> None:
+    head, _, tail = PROCESSES.rpartition(f'start = "{SLEEPER}"\n')
+    with ProcessesCluster(write_target(tmp_path, head + tail)) as cluster:
+        why = "node-2 (web-b) has no start command, so it could not be started again"
+        assert cluster.refuse(Need(Ability.KILL, "node-2")) == why
+        assert cluster.refuse(Need(Ability.PAUSE, "node-2")) == ""
+        with pytest.raises(ClusterError, match="has no start command"):
+            cluster.kill("node-2")
+        assert found.poll() is None
+
+
+def test_a_member_that_ends_at_once_is_said_with_its_last_line(tmp_path: Path) -> None:
+    text = PROCESSES.replace(SLEEPER, "sh -c 'echo no such module >&2; exit 1'")
+    description = write_target(tmp_path, text)
+    with pytest.raises(ClusterError, match=r"shop\.toml:\d+: node-1 \(web-a\) ended at once: no such module"):
+        ProcessesCluster(description).start()
