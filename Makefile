@@ -111,6 +111,7 @@ lock: $(READY) ## pin the newest versions, with hashes, for the images and for d
 	@$(COMPILE) --override $(VENV)/overrides.txt --extra targets -o requirements-load.lock
 	@$(COMPILE) --override $(VENV)/overrides.txt --override $(VENV)/node-overrides.txt --constraint requirements-load.lock -o requirements.lock
 	@$(COMPILE) --override $(VENV)/overrides.txt --extra embedded --extra bench --extra report --extra targets --group dev --constraint requirements-load.lock -o requirements-dev.lock
+	@for name in django starlette; do $(PIN) --constraint requirements-dev.lock loadtest/targets/$$name/requirements.in -o loadtest/targets/$$name/requirements.lock; done
 	@$(PIN) --group kubernetes --override $(VENV)/kubernetes-overrides.txt --constraint requirements-dev.lock -o requirements-kubernetes.lock
 
 clean: ## remove .venv, caches and distributions

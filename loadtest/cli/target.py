@@ -1,12 +1,28 @@
 """`session-cluster target`: describe an application of your own."""
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from rich.console import Console
 
-from loadtest.cli.shared import writing
+from deploy import ClusterError, NodeKind
+from deploy.signals import interruptible
+from loadtest.cli.shared import INTERRUPTED, choose_clusters, out_option, prepare, require_known, users_option, writing
+from loadtest.comparison import EXPERIMENTS, RUNS, Comparison, System
+from loadtest.described.description import read_description
 from loadtest.described.init import describe_compose
 from loadtest.described.toml import DescriptionError
+from loadtest.experiment import Place
+from loadtest.experiments import BY_NAME
+from loadtest.progress import ProgressLine
+from loadtest.report.comparison import render_comparison
+from loadtest.report.tables import show_experiments
+from loadtest.results import Result
+from loadtest.suite import SuiteLoad
+
+SHORT = 0.5
 
 
 @click.group(short_help="Describe an application of your own, to load and to break it.")
@@ -49,3 +65,75 @@ def init(compose: Path, output: Path | None) -> None:
         except FileExistsError:
             raise click.ClickException(f"{output} exists; name a new file, or remove it") from None
     click.echo(f"{output}: correct what is marked as a guess, then run: session-cluster target check {output}")
+
+
+@target.command(short_help="Compare targets with this project's nodes, in the same experiments.")
+@click.argument("files", nargs=-1, metavar="FILE...", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--experiments",
+    metavar="NAMES",
+    default=",".join(EXPERIMENTS),
+    show_default=True,
+    help="Names of `session-cluster failover list`, with commas between them.",
+)
+@out_option("Folder for results; what it has already is not run again.")
+@click.option(
+    "--page", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write the comparison as Markdown."
+)
+@click.option(
+    "--repeat",
+    metavar="N",
+    type=click.IntRange(1, 20),
+    default=RUNS,
+    show_default=True,
+    help="Runs for a figure; where nothing was lost, at most two.",
+)
+@users_option(24, "Number of virtual users.")
+@click.option("--full", is_flag=True, help="Run experiments in full length, not for half as long.")
+def compare(
+    files: tuple[Path, ...], experiments: str, out: Path | None, page: Path | None, repeat: int, users: int, full: bool
+) -> None:
+    """Run experiments on this project's nodes and on each target, one after another, and compare what is lost.
+
+    The page has a table experiments x targets, the reasons as far as they are known, and the command for each cell.
+    Where a target does better than this project's nodes, the page says so first. Without FILE only the page is written,
+    from the results in --out.
+
+    Exit status: 0 all was measured; 1 something could not be measured, or there was an error (in one line); 2 wrong
+    usage; 130 stopped by Ctrl-C: the same command goes on.
+    """
+    names = [name.strip() for name in experiments.split(",")]
+    for name in names:
+        require_known(name, BY_NAME, "experiment", "--experiments")
+    folder = out or Path("results", "comparison")
+    prepare(folder)
+    console, failed = Console(highlight=False), 0
+    try:
+        systems = [System(None, None), *(System(path, read_description(path)) for path in files)] if files else []
+        share = 1.0 if full else SHORT
+        options = f" --users {users}{'' if full else ' --short'}"
+        make = choose_clusters(Place.LOCAL, NodeKind.FLASK, None, None)
+        comparison = Comparison(systems, names, SuiteLoad(users, share=share), folder, make, options, repeat)
+        with interruptible(), writing(folder):
+            failed = _run(comparison, console)
+        if page is not None:
+            with writing(page):
+                page.write_text(render_comparison(folder), encoding="utf-8")
+            console.print(f"Comparison: {page}", soft_wrap=True, markup=False)
+    except KeyboardInterrupt:
+        console.print("stopped; everything has ended. The same command goes on.")
+        sys.exit(INTERRUPTED)
+    except (DescriptionError, ClusterError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    sys.exit(int(failed > 0))
+
+
+def _run(comparison: Comparison, console: Console) -> int:
+    """Run what is missing, and show it. Return how many runs measured nothing."""
+    results: Sequence[Result] = ()
+    with ProgressLine(console) as line:
+        for result in comparison.run(line):
+            results = (*results, result)
+    if results:
+        console.print(show_experiments(results))
+    return sum(result.findings is None for result in results)

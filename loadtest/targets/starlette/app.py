@@ -7,6 +7,7 @@ import hmac
 import os
 from typing import Any
 
+from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
@@ -70,7 +71,7 @@ app = Starlette(
     middleware=[
         Middleware(
             SessionMiddleware,
-            store=RedisStore(os.environ["REDIS_URL"]),
+            store=RedisStore(connection=Redis.from_url(os.environ["REDIS_URL"])),
             lifetime=IDLE,
             rolling=True,
             cookie_https_only=False,

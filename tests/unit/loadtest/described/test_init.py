@@ -7,8 +7,9 @@ import pytest
 from loadtest.described.description import TargetDescription, read_description
 from loadtest.described.init import describe_compose
 from loadtest.described.toml import DescriptionError
+from tests.support.lacks import import_package
 
-pytest.importorskip("yaml")
+import_package("yaml")
 
 NODES_BEHIND_NGINX = """
 services:

@@ -1,0 +1,195 @@
+"""docs/comparison.md: what each system loses in each experiment, from the results of a comparison."""
+
+import tomllib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import msgspec
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from deploy import NodeKind
+from loadtest.checker import Findings, Kind
+from loadtest.experiments import BY_NAME
+from loadtest.faults import NOTHING
+from loadtest.results import CaseResults, Result, group_by_case, read_results
+
+OURS = "Session Cluster (this project)"
+_REASONS = Path(__file__).parent / "reasons.toml"
+_CLEAR = 0.2
+"""By how many seconds gaps must differ to be told apart: a prober asks every 50 ms, on a busy machine."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One figure of a cell: what it is called, and how it is read. `least`: a smaller difference is none."""
+
+    name: str
+    read: Callable[[Findings], float]
+    form: str = "{:,.0f}"
+    least: float = 0.0
+
+
+def _found(kind: Kind) -> Callable[[Findings], float]:
+    return lambda found: found.total.found.get(kind, 0)
+
+
+UPDATES = Measure("updates lost", _found(Kind.UPDATE_LOST))
+OUT = Measure("users logged out", lambda found: found.total.users_logged_out)
+REVIVED = Measure("logouts undone", _found(Kind.REVIVED))
+CROSSED = Measure("answers crossed", _found(Kind.CROSSED))
+FAILED = Measure("requests failed", lambda found: found.total.failed)
+GAP = Measure("seconds without a good answer", lambda found: found.gap, "{:.2f}", _CLEAR)
+MEASURES = (UPDATES, OUT, REVIVED, CROSSED, GAP)
+_OF: dict[str, tuple[Measure, ...]] = {
+    "concurrent-writes": (UPDATES, OUT, CROSSED),
+    "late-writes": (REVIVED, UPDATES, CROSSED),
+}
+_WITH_A_FAULT = (OUT, UPDATES, REVIVED, CROSSED, GAP)
+
+
+class Reason(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why a system has losses of a kind in an experiment, or none. `system` is its name, or the beginning of it."""
+
+    system: str
+    experiment: str
+    measure: str
+    lost: bool
+    text: str
+
+    def is_about(self, system: str) -> bool:
+        return system == self.system or ("," not in self.system and system.startswith(self.system))
+
+
+@dataclass(frozen=True)
+class ComparedCell:
+    """All runs of one experiment on one system; none: it has not run there."""
+
+    system: str
+    experiment: str
+    case: CaseResults | None
+
+    @property
+    def found(self) -> list[Findings]:
+        runs = () if self.case is None else self.case.runs
+        return [run.findings for run in runs if run.findings is not None]
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        return _OF.get(self.experiment, _WITH_A_FAULT)
+
+    @property
+    def fault(self) -> str:
+        return "" if self.case is None or self.case.first.fault == NOTHING.what else self.case.first.fault
+
+    @property
+    def command(self) -> str:
+        return "" if self.case is None else self.case.first.command
+
+    def values(self, measure: Measure) -> list[float]:
+        return [measure.read(found) for found in self.found]
+
+    def show(self, measure: Measure) -> str:
+        """Return the median with its range."""
+        values = self.values(measure)
+        middle, least, most = (measure.form.format(one) for one in (median(values), min(values), max(values)))
+        return middle if least == most else f"{middle} ({least} to {most})"
+
+    @property
+    def text(self) -> str:
+        """Return the cell of the table: losses first, the others only if there are any."""
+        if self.case is None:
+            return "not measured"
+        if not self.found:
+            return f"not measured: {self.case.first.reason}"
+        first, *others = self.measures
+        parts = [f"**{self.show(first)}** {first.name}" if any(self.values(first)) else f"0 {first.name}"]
+        for measure in others:
+            if measure is GAP:
+                parts.append(f"gap {self.show(GAP)} s")
+            elif any(self.values(measure)):
+                parts.append(f"**{self.show(measure)}** {measure.name}")
+        if any(self.values(FAILED)):
+            parts.append(f"{self.show(FAILED)} {FAILED.name}")
+        count = len(self.found)
+        return f"{'; '.join(parts)}; of {self.base} in {count} run{'s' if count > 1 else ''}"
+
+    @property
+    def base(self) -> str:
+        """Return of how many the losses are."""
+        if self.experiment == "late-writes":
+            return f"{median(found.total.logins for found in self.found):,.0f} logouts"
+        return f"{median(found.total.operations for found in self.found):,.0f} requests"
+
+
+@dataclass(frozen=True)
+class ComparedSystems:
+    """The cells of a folder of results: each system in each experiment, this project first."""
+
+    systems: tuple[str, ...]
+    experiments: tuple[str, ...]
+    cells: dict[tuple[str, str], ComparedCell]
+    results: Sequence[Result]
+
+    def cell(self, system: str, experiment: str) -> ComparedCell:
+        return self.cells[system, experiment]
+
+    def better(self) -> list[str]:
+        """Return sentences where another system does clearly better than this project: no overlap of the ranges."""
+        told = []
+        for experiment in self.experiments:
+            ours = self.cell(OURS, experiment)
+            for system in self.systems[1:]:
+                cell = self.cell(system, experiment)
+                for measure in (*cell.measures, FAILED):
+                    here, there = ours.values(measure), cell.values(measure)
+                    if here and there and max(there) < min(here) - measure.least:
+                        title = BY_NAME[experiment].title
+                        told.append(
+                            f"**{title}**: {system} has {cell.show(measure)} {measure.name}, "
+                            f"this project {ours.show(measure)}."
+                        )
+        return told
+
+    def reasons(self, system: str) -> list[str]:
+        """Return why a system has these results, as far as it is known and was measured here."""
+        known = msgspec.convert(tomllib.loads(_REASONS.read_text(encoding="utf-8")), dict[str, list[Reason]])["reason"]
+        measures = {measure.name: measure for measure in MEASURES}
+        told = []
+        for reason in known:
+            cell = self.cells.get((system, reason.experiment))
+            if cell is None or not cell.found or not reason.is_about(system):
+                continue
+            if any(cell.values(measures[reason.measure])) is reason.lost:
+                told.append(reason.text)
+        return told
+
+
+def compare(results: Iterable[Result]) -> ComparedSystems:
+    """Return the cells of results. Raises ValueError where there are none."""
+    cases = {(_system(case.first), case.first.name): case for case in group_by_case(results)}
+    names = tuple(name for name in BY_NAME if any(name == found for _, found in cases))
+    systems = tuple(sorted({system for system, _ in cases}, key=lambda system: (system != OURS, system)))
+    if not names or OURS not in systems:
+        raise ValueError("the folder has no results of this project's nodes to compare with")
+    cells = {
+        (system, name): ComparedCell(system, name, cases.get((system, name))) for system in systems for name in names
+    }
+    return ComparedSystems(systems, names, cells, [run for case in cases.values() for run in case.runs])
+
+
+def render_comparison(folder: Path) -> str:
+    """Return the page in Markdown. Raises ValueError for a folder without results, or with damaged ones."""
+    comparison = compare(read_results(folder).results)
+    environment = Environment(  # noqa: S701  # Markdown
+        loader=PackageLoader("loadtest.report"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )  # fmt: skip
+    return environment.get_template("comparison.md").render(
+        comparison=comparison, by_name=BY_NAME, ours=OURS, machine={"cpu": "", **comparison.results[0].machine}
+    )
+
+
+def _system(result: Result) -> str:
+    return OURS if result.node == NodeKind.FLASK else result.node

@@ -1,0 +1,84 @@
+"""The page of a comparison: its table, its reasons, and what it says first."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from loadtest.checker import Kind
+from loadtest.report.comparison import OURS, compare, render_comparison
+from loadtest.results import read_results
+from tests.support.report_results import Run
+
+OTHER = "Django 5.2, sessions in the cache"
+OUTAGE = Run(name="store-outage", number=14, title="the store down for everyone", fault="cut the network to the store")
+
+
+def table_of(page: str) -> list[list[str]]:
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("| ")
+    ]
+
+
+def test_a_cell_has_the_median_the_range_and_the_number_of_runs(tmp_path: Path) -> None:
+    for run, gap in enumerate((1.0, 2.0, 3.0), 1):
+        replace(OUTAGE, run=run, gap=gap).write(tmp_path)
+        replace(OUTAGE, run=run, gap=2.0, node=OTHER, lost=10).write(tmp_path)
+    page = render_comparison(tmp_path)
+    head, ours, other = table_of(page)
+    assert head == ["system", "the store down for everyone"]
+    assert ours[0] == OURS
+    assert "0 users logged out; gap 2.00 (1.00 to 3.00) s" in ours[1]
+    assert other[0] == OTHER
+    assert other[1].startswith("**1** users logged out; gap 2.00 s")
+    assert all(cell.endswith(" in 3 runs") for cell in (ours[1], other[1]))
+
+
+def test_a_reason_is_told_where_its_result_was_measured(tmp_path: Path) -> None:
+    OUTAGE.write(tmp_path)
+    replace(OUTAGE, node=OTHER, lost=10).write(tmp_path)
+    told = compare(read_results(tmp_path).results)
+    assert [reason.partition(":")[0] for reason in told.reasons(OURS)] == ["Store down"]
+    (reason,) = told.reasons(OTHER)
+    assert "any error of the cache counts as a session that does not exist" in reason
+    replace(OUTAGE, node=OTHER, run=2).write(tmp_path / "none")
+    OUTAGE.write(tmp_path / "none")
+    assert compare(read_results(tmp_path / "none").results).reasons(OTHER) == []
+
+
+@pytest.mark.parametrize(("theirs", "ours", "better"), [(1.0, 2.0, True), (1.9, 2.0, False), (2.0, 1.0, False)])
+def test_what_a_target_does_better_comes_first(tmp_path: Path, theirs: float, ours: float, better: bool) -> None:
+    replace(OUTAGE, gap=ours).write(tmp_path)
+    replace(OUTAGE, gap=theirs, node=OTHER).write(tmp_path)
+    page = render_comparison(tmp_path)
+    first = page[page.index("## Where others do better") : page.index("## The table")]
+    assert (f"{OTHER} has 1.00 seconds without a good answer, this project 2.00" in first) == better
+    assert ("In none of these cells" in first) == (not better)
+
+
+def test_a_cell_without_results_says_so(tmp_path: Path) -> None:
+    OUTAGE.write(tmp_path)
+    Run().write(tmp_path)
+    replace(OUTAGE, node=OTHER).write(tmp_path)
+    assert compare(read_results(tmp_path).results).cell(OTHER, "kill-node").text == "not measured"
+
+
+def test_every_command_is_on_the_page(tmp_path: Path) -> None:
+    results = [OUTAGE.write(tmp_path), Run().write(tmp_path), replace(OUTAGE, node=OTHER).write(tmp_path)]
+    page = render_comparison(tmp_path)
+    for result in results:
+        assert f"    {result.command}\n" in page
+
+
+def test_a_folder_without_results_of_this_project_is_refused(tmp_path: Path) -> None:
+    replace(OUTAGE, node=OTHER).write(tmp_path)
+    with pytest.raises(ValueError, match="has no results of this project's nodes to compare with"):
+        render_comparison(tmp_path)
+
+
+def test_losses_of_several_kinds_are_all_in_the_cell(tmp_path: Path) -> None:
+    OUTAGE.write(tmp_path)
+    cell = compare(read_results(tmp_path).results).cell(OURS, "store-outage")
+    (found,) = cell.found
+    found.total.found[Kind.REVIVED] = 3
+    assert "**3** logouts undone" in cell.text
