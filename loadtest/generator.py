@@ -20,6 +20,7 @@ from deploy.files import check_writable, write_atomically
 from deploy.local.processes import python_path
 from deploy.ports import free_ports
 from deploy.waiting import holds_within
+from loadtest.history import Action
 from loadtest.http import printable
 from loadtest.load_profile import (
     REASON,
@@ -39,6 +40,12 @@ SETTINGS, LOG = ".generator.json", "locust.log"
 
 IN_FLIGHT_TIMEOUT = 5
 """Seconds for requests in flight to end, so that stopping does not distort the last figures."""
+NEEDED = {
+    Mix.LOGOUT_RACE: frozenset({Action.LOGOUT}),
+    Mix.SHARED_WRITERS: frozenset({Action.VISIT, Action.ADD}),
+}
+"""The operations of which a target must have one for a mix."""
+_KEYS = {Action.LOGOUT: "logout", Action.VISIT: "count", Action.ADD: "add"}
 START_TIMEOUT, STOP_TIMEOUT = 30.0, 30.0
 _STARTS = 3
 """Attempts, each on another port, to start several processes."""
@@ -77,6 +84,10 @@ class Generator:
         if self._profile.mix is Mix.TABS and self._profile.users > len(self._target.users):
             what = f"an account for each of its {self._profile.users} users"
             raise GeneratorError(f"the target must have {what} with the mix tabs, not {len(self._target.users)}")
+        needed = NEEDED.get(self._profile.mix, frozenset())
+        if needed and not needed & self._target.actions:
+            requests = " or ".join(sorted(_KEYS[action] for action in needed))
+            raise GeneratorError(f"the mix {self._profile.mix} needs a target with a request {requests}")
         for _ in range(_STARTS):
             (port,) = free_ports(1)
             self._launch(port)

@@ -1,7 +1,7 @@
 """A load test, an experiment without a fault: all users arrive, some seconds count, then the history is checked."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +9,16 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from deploy.files import write_json
-from loadtest.checker import Findings, PhaseFigures, Row
+from loadtest.behind import Behind, find_requests, tell
+from loadtest.checker import Findings, Kind, PhaseFigures, Row
 from loadtest.claims.availability import NO_FAILED_REQUEST
-from loadtest.claims.claim import Claim, ClaimResult, Observed, evaluate, worst
+from loadtest.claims.claim import Claim, ClaimResult, Lacks, Observed, Verdict, evaluate, worst
 from loadtest.claims.data import NOTHING_LOST
 from loadtest.experiment import ARRIVAL, Phase
+from loadtest.history import EventsOf, Op
 from loadtest.load_profile import LoadProfile
 from loadtest.progress import Status
-from loadtest.report.tables import BUSY_GENERATOR, SATURATED, Column, Table, add_verdict, mark_grid
+from loadtest.report.tables import BUSY_GENERATOR, MARKS, SATURATED, Column, Table, add_verdict, mark_grid
 from loadtest.results import HISTORY, record_figures
 from loadtest.runner import Runner, Schedule
 from loadtest.target import Target
@@ -35,6 +37,9 @@ class LoadResult:
     url: str
     description: dict[str, Any]
     findings: Findings
+    lacks: Lacks = field(default_factory=dict)
+    requests: Mapping[tuple[str, float], Behind] = field(default_factory=dict)
+    """Those behind the examples of the findings."""
 
     @property
     def figures(self) -> PhaseFigures:
@@ -52,7 +57,7 @@ class LoadResult:
 
     def _check(self, claim: Claim) -> ClaimResult:
         """Return the verdict without the claim: "no session is lost: 3 x session lost" reads like a contradiction."""
-        return worst(one.named("") for one in evaluate([claim], Observed(self.findings)))
+        return worst(one.named("") for one in evaluate([claim], Observed(self.findings, lacks=self.lacks)))
 
 
 def run_load(
@@ -64,7 +69,11 @@ def run_load(
     runner = Runner(target, profile, folder, schedule, watch, title=profile.mix.value)
     with runner.running():  # a cluster has an address as long as it runs
         runner.run(phase)
-        return LoadResult(profile, seconds, target.url, dict(target.description), runner.finish().findings)
+        url = target.url
+        found = runner.finish().findings
+    examples = [example for of_kind in found.examples.values() for example in of_kind]
+    requests = find_requests(examples, EventsOf(folder / HISTORY, Op)) if examples else {}
+    return LoadResult(profile, seconds, url, dict(target.description), found, target.lacks, requests)
 
 
 def show_load(result: LoadResult) -> RenderableType:
@@ -102,11 +111,17 @@ def _make_row(figures: Row | PhaseFigures, name: str, seconds: float) -> list[st
 
 def _verdicts(result: LoadResult) -> RenderableType:
     grid, found = mark_grid(), result.findings
+    losses = {
+        Kind.UPDATE_LOST: f"updates lost {found.updates_lost:,}",
+        Kind.STALE_READ: f"stale reads {found.stale_reads:,}",
+        Kind.MISDIRECTED: f"writes misdirected {found.misdirected:,}",
+        Kind.REVIVED: f"logouts revived {found.revived:,}",
+        Kind.CROSSED: f"crossed {found.crossed:,}",
+    }
     lost = (
         f"users logged out {found.total.users_logged_out:,} of {result.profile.users:,}, sessions lost "
-        f"{found.sessions_lost:,} of {found.sessions:,}, updates lost {found.updates_lost:,}, "
-        f"stale reads {found.stale_reads:,}, writes misdirected {found.misdirected:,}, "
-        f"logouts revived {found.revived:,}, crossed {found.crossed:,}"
+        f"{found.sessions_lost:,} of {found.sessions:,}"
+        f"{''.join(f', {text}' for kind, text in losses.items() if kind not in result.lacks)}"
     )
     failed = (
         f"requests failed {found.total.failed:,} of {found.total.operations:,} (arrival included), "
@@ -116,7 +131,21 @@ def _verdicts(result: LoadResult) -> RenderableType:
     add_verdict(grid, "", result.failed, failed)
     for kind, examples in found.examples.items():
         grid.add_row("", "", Text(f"first {kind}: {examples[0].who}, {examples[0].what}", "dim"))
+        if (behind := result.requests.get((examples[0].who, examples[0].at))) is not None:
+            grid.add_row("", "", Text(f"  {tell(behind)}", "dim"))
+    for why, kinds in group_lacks(result.lacks).items():
+        mark, _, style = MARKS[Verdict.NOT_LOOKED_FOR]
+        grid.add_row("", Text(mark, style), f"not looked for: {', '.join(kinds)}: {why}")
     return grid
+
+
+def group_lacks(lacks: Lacks) -> dict[str, list[str]]:
+    """Return what can't be found, by the reason."""
+    groups: dict[str, list[str]] = {}
+    for kind, why in lacks.items():
+        if isinstance(kind, Kind):
+            groups.setdefault(why, []).append(kind.value)
+    return groups
 
 
 def write_load(folder: Path, result: LoadResult) -> None:
@@ -137,6 +166,11 @@ def write_load(folder: Path, result: LoadResult) -> None:
             "total": {"method": "", "name": "", **_record_latency(load)},
         },
         "findings": result.findings,
+        "not_looked_for": {kind.value: why for kind, why in result.lacks.items()},
+        "requests": [
+            {"who": who, "at": at, "answer": behind.proof, "after": behind.before}
+            for (who, at), behind in result.requests.items()
+        ],
         "verdicts": {
             name: {"verdict": claim.verdict, "reason": claim.reason}
             for name, claim in (("nothing lost", result.lost), ("no request failed", result.failed))

@@ -28,6 +28,10 @@ from loadtest.cli.shared import (
     writing,
 )
 from loadtest.credentials import CredentialsError, read_credentials
+from loadtest.described.description import read_description
+from loadtest.described.make import make_cluster
+from loadtest.described.target import DescribedTarget
+from loadtest.described.toml import DescriptionError
 from loadtest.experiment import Place, cluster, make_accounts
 from loadtest.http import ADDRESS, is_address
 from loadtest.load import RESULT, run_load, show_load, write_load
@@ -51,6 +55,7 @@ from proxy.cli import UsageError
 WEB_PORT = 8089
 _CLUSTER_OPTIONS = ("store", "balance", "nodes", "node", "place", "nginx", "store_server")
 _TARGET_OPTIONS = ("users_file", "cookie", "authority", "insecure")
+_OPTION_NAMES = {"users_file": "--users-file", "authority": "--ca"}
 _MATRIX_OPTIONS = ("stores", "balances")
 
 
@@ -96,9 +101,9 @@ _MATRIX_OPTIONS = ("stores", "balances")
 @out_option("Keep figures and history in DIR.")
 @click.option(
     "--target",
-    metavar="URL",
+    metavar="URL|FILE",
     help="Use a running cluster instead of a new one: one of `session-cluster up`, or any application with its HTTP "
-    "interface.",
+    "interface. Or any application at all, which a TOML file describes: `session-cluster target --help`.",
 )
 @click.option(
     "--users-file",
@@ -134,7 +139,8 @@ def load(context: click.Context, /, **given: Any) -> None:
     """Put virtual users on a cluster, and check the history of all their requests.
 
     Without --target it starts a new cluster, as `up` does, and stops it afterwards; `session-cluster up --help`
-    explains stores and policies. A target is any cluster that speaks the HTTP interface of docs/http-api.md.
+    explains stores and policies. A target is any cluster that speaks the HTTP interface of docs/http-api.md, or any web
+    application with sessions: docs/targets.md has the file that describes it.
 
     All users log in first, then the measurement begins. The result has percentiles for each request, and what the
     history proves: sessions lost (a user was logged out), updates lost, stale reads (older than an earlier answer),
@@ -223,9 +229,9 @@ def _run_load(given: dict[str, Any], console: Console) -> int:
 
 def _make_target(given: dict[str, Any], accounts: tuple[str, ...]) -> tuple[Target, str]:
     """Return the target and its title; a cluster has these accounts, or the usual ones."""
+    if given["target"] is not None and not is_address(given["target"]):
+        return _describe_target(given)
     if given["target"] is not None:
-        if not is_address(given["target"]):
-            raise click.UsageError(f"--target must be {ADDRESS}, not {given['target']}")
         credentials = read_credentials(given["users_file"], "--users-file")
         target = RunningTarget(
             url=given["target"].rstrip("/"),
@@ -242,6 +248,23 @@ def _make_target(given: dict[str, Any], accounts: tuple[str, ...]) -> tuple[Targ
     kind = "" if spec.node is NodeKind.FLASK else f"{spec.node} "
     title = f"{spec.nodes} {kind}nodes, {spec.store}, {spec.balance}"
     return ClusterTarget(_choose_clusters(given, spec.node)(spec)), title
+
+
+def _describe_target(given: dict[str, Any]) -> tuple[Target, str]:
+    """Return the target of a file and its title. Raises ClickException."""
+    path = Path(given["target"])
+    if path.suffix != ".toml" and not path.is_file():
+        raise click.UsageError(f"--target must be {ADDRESS}, or the path of a TOML file, not {given['target']}")
+    for option in _TARGET_OPTIONS:
+        if click.get_current_context().get_parameter_source(option) is ParameterSource.COMMANDLINE:
+            name = _OPTION_NAMES.get(option, f"--{option}")
+            raise click.UsageError(f"{name} is for a URL; {path} has a key for it")
+    try:
+        description = read_description(path)
+        target = DescribedTarget(description, make_cluster(description))
+    except DescriptionError as error:
+        raise click.ClickException(str(error)) from error
+    return target, target.title
 
 
 def _parse_numbers(text: str, most: int) -> list[int]:

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from loadtest.checker import Kind
 from loadtest.claims.claim import Sight
+from loadtest.conversation import Conversation
 from loadtest.described.adapter import DescribedAdapter
 from loadtest.described.description import TargetDescription
 from loadtest.described.file import TargetFile
@@ -14,7 +15,7 @@ from loadtest.described.runtime import DescribedCluster
 from loadtest.described.users import certificate_hint, make_users
 from loadtest.history import Action
 from loadtest.http import Operation
-from loadtest.target import TargetError, answering, send
+from loadtest.target import TargetError, answering, converse, make_browser
 from nodes.sessions import Lifetime
 
 _LONGER_THAN_A_RUN = 10**9
@@ -77,7 +78,9 @@ class DescribedTarget:
     def prepare(self) -> None:
         """Look as a visitor, and make the users. Raises TargetError and ClusterError."""
         with answering(self.url, certificate_hint(self._described)):
-            reply = send(self, Operation(Action.LOOK))
+            browser, look = make_browser(self), Operation(Action.LOOK)
+            exchange = self.adapter.exchange_of(self.adapter.requests.look, look, "", "", browser.value)
+            reply = converse(self, Conversation(exchange, browser, look.action))
         if reply.answer.error:
             where = self._described.where("requests", "look")
             what = f"{reply.request.method} {reply.request.path}"

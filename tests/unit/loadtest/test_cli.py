@@ -83,7 +83,7 @@ def test_every_help_fits_80_columns_and_a_run_lists_its_exit_statuses(command: s
         ("load --matrix --node flask-session --stores file", "flask-session nodes cannot keep sessions in file"),
         (
             "load --target http://[::1:8080",
-            "--target must be http://HOST[:PORT] or https://HOST[:PORT], not http://[::1:8080",
+            "--target must be http://HOST[:PORT] or https://HOST[:PORT], or the path of a TOML file, not http://[::1:8080",
         ),
         ("load --target host", "--target must be http://HOST"),
         *((f"load {option} nan", f"Invalid value for '{option}'") for option in ("--spawn-rate", "--duration")),

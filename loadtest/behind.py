@@ -1,0 +1,62 @@
+"""The requests behind evidence: the answer that proves it, and what was sent before in its session."""
+
+import time
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from loadtest.checker import Kind
+from loadtest.checker.findings import Evidence
+from loadtest.history import Action, Op, OpOutcome
+
+_WRITES = frozenset({Action.VISIT, Action.ADD, Action.EMPTY})
+_BEFORE = {
+    Kind.UPDATE_LOST: _WRITES,
+    Kind.STALE_READ: _WRITES,
+    Kind.EMPTYING_UNDONE: _WRITES,
+    Kind.REVIVED: frozenset({Action.LOGOUT}),
+    Kind.SESSION_LOST: frozenset({Action.LOGIN}),
+    Kind.MISDIRECTED: frozenset({Action.LOGIN}),
+}
+"""The operations that evidence of each kind contradicts."""
+_AT_MOST = 2
+
+
+class Behind(NamedTuple):
+    """The answer that proves something, and the latest operations before it that it contradicts, oldest first."""
+
+    proof: Op
+    before: tuple[Op, ...]
+
+
+def find_requests(evidence: Iterable[Evidence], operations: Iterable[Op]) -> Mapping[tuple[str, float], Behind]:
+    """Return the requests behind each piece of evidence, by its `who` and `at`. `operations` are a whole history."""
+    wanted = {(one.who, one.at): one for one in evidence}
+    proofs: dict[tuple[str, float], Op] = {}
+    sessions = {one.session for one in wanted.values()}
+    writes: dict[str, list[Op]] = defaultdict(list)
+    for op in operations:
+        if (op.who, op.ended) in wanted:
+            proofs[op.who, op.ended] = op
+        if op.session in sessions and op.outcome is OpOutcome.OK and op.action not in {Action.LOOK, Action.ACCOUNT}:
+            writes[op.session].append(op)
+    found = {}
+    for key, proof in proofs.items():
+        kind = wanted[key].kind
+        earlier = (one for one in writes[wanted[key].session] if one.ended <= proof.started and one is not proof)
+        of_kind = (one for one in earlier if one.action in _BEFORE.get(kind, frozenset()))
+        found[key] = Behind(proof, tuple(deque(sorted(of_kind, key=lambda one: one.ended), maxlen=_AT_MOST)))
+    return found
+
+
+def tell(behind: Behind) -> str:
+    """Return the requests in one line: "GET /me, 200 at 21:03:07.120, after POST /logout, 204 at 21:03:07.101"."""
+    proof = _tell_one(behind.proof)
+    return f"{proof}, after {' and '.join(map(_tell_one, behind.before))}" if behind.before else proof
+
+
+def _tell_one(op: Op) -> str:
+    clock = time.strftime("%H:%M:%S", time.localtime(op.ended))
+    item = f" ({op.item})" if op.item else ""
+    node = f" by {op.node}" if op.node else ""
+    return f"{op.method} {op.path}{item}, {op.status} at {clock}.{int(op.ended * 1000) % 1000:03}{node}"

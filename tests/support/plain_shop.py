@@ -1,0 +1,237 @@
+"""A small web application as many are: forms with a hidden token, redirects after each of them, pages in HTML.
+
+Its sessions can be broken on purpose, to see whether a load finds it.
+"""
+
+import itertools
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import Flask, Response, redirect, request
+from markupsafe import escape
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+PASSWORD = "a secret & more"
+
+
+@dataclass
+class Visit:
+    user: str | None = None
+    token: str = field(default_factory=secrets.token_hex)
+    count: int = 0
+    items: list[str] = field(default_factory=list)
+
+
+@dataclass
+class PlainShop:
+    """The faults of the application; by default it has none."""
+
+    loses_counts: bool = False  # every fifth count is acknowledged and not kept
+    revives: bool = False  # a logout only clears the cookie
+    crosses: bool = False  # every twentieth page is that of the session before
+    checks_token: bool = True
+
+    def __post_init__(self) -> None:
+        self.visits: dict[str, Visit] = {}
+        self.users: dict[str, str] = {}
+        self.previous = Visit()
+        self.numbers = itertools.count(1)
+        self.lock = threading.Lock()
+        self.requests: list[str] = []
+
+    def make(self) -> Flask:
+        """Return the application."""
+        app = Flask(__name__)
+
+        @app.before_request
+        def begin() -> Any:
+            self.requests.append(f"{request.method} {request.path}")
+            with self.lock:
+                key = request.cookies.get("sid", "")
+                request.environ["visit"] = self.visits.get(key)
+            if request.method != "GET" and self.checks_token:
+                visit = request.environ["visit"]
+                if visit is None or request.form.get("token") != visit.token:
+                    return Response("the token is missing or wrong", 403)
+            return None
+
+        def here() -> Visit:
+            visit: Visit | None = request.environ["visit"]
+            return visit or Visit()
+
+        def show(visit: Visit, body: str) -> str:
+            return f"<!doctype html><title>Shop</title><input type=hidden name=token value={visit.token}>{body}"
+
+        @app.get("/login")
+        @app.get("/signup")
+        def form() -> Any:
+            visit, answer = here(), None
+            if request.environ["visit"] is None:
+                answer = secrets.token_hex()
+                self.visits[answer] = visit = Visit()
+            page = Response(show(visit, "<form method=post><input name=name><input name=word></form>"))
+            page.set_cookie("theme", "dark")
+            if answer is not None:
+                page.set_cookie("sid", answer, httponly=True)
+            return page
+
+        @app.post("/signup")
+        def sign_up() -> Any:
+            self.users[request.form["name"]] = request.form["word"]
+            return redirect("/login")
+
+        @app.post("/login")
+        def login() -> Any:
+            if self.users.get(request.form["name"]) != request.form["word"]:
+                return show(here(), "<p class=error>Unknown user or wrong password.</p>")
+            with self.lock:
+                old = self.visits.pop(request.cookies["sid"])
+                key = secrets.token_hex()
+                self.visits[key] = Visit(request.form["name"], count=old.count, items=old.items)
+            answer = redirect("/welcome")
+            answer.set_cookie("sid", key, httponly=True)
+            return answer
+
+        @app.get("/welcome")
+        def welcome() -> Any:
+            answer = redirect("/")
+            answer.set_cookie("seen", "1")
+            return answer
+
+        @app.post("/logout")
+        def logout() -> Any:
+            with self.lock:
+                if not self.revives:
+                    self.visits.pop(request.cookies.get("sid", ""), None)
+            answer = redirect("/login")
+            answer.delete_cookie("sid")
+            return answer
+
+        @app.get("/")
+        def page() -> Any:
+            visit = here()
+            with self.lock:
+                shown = self.previous if self.crosses and next(self.numbers) % 20 == 0 else visit
+                self.previous = visit
+            if shown.user is None:
+                return redirect("/login")
+            items = "".join(f"<li>{escape(item)}</li>" for item in shown.items)
+            body = (
+                f"<b id=user>{escape(shown.user)}</b> <span data-n={shown.count} id=count>{shown.count:,} visits</span>"
+            )
+            return show(visit, f"{body}<ul id=list>{items}</ul>")
+
+        @app.post("/count")
+        def count() -> Any:
+            visit = here()
+            with self.lock:
+                if visit.user is None:
+                    return redirect("/login")
+                if not (self.loses_counts and next(self.numbers) % 5 == 0):
+                    visit.count += 1
+            return redirect("/")
+
+        @app.post("/list")
+        def add() -> Any:
+            visit = here()
+            if visit.user is None:
+                return redirect("/login")
+            with self.lock:
+                visit.items.append(request.form["item"])
+            return redirect("/")
+
+        @app.get("/api")
+        def api() -> Any:
+            visit = here()
+            if visit.user is None:
+                return {"error": "log in"}, 401
+            items = [{"name": item, "number": 1} for item in visit.items]
+            return {"me": {"name": visit.user}, "count": visit.count, "items": items}
+
+        return app
+
+
+class _Quiet(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_request(self, *_: object) -> None: ...
+
+
+@contextmanager
+def serving_shop(shop: PlainShop) -> Iterator[str]:
+    """Run the application. Yield its URL."""
+    server = make_server("127.0.0.1", 0, shop.make(), threaded=True, request_handler=_Quiet)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+FILE = """\
+name = "Plain shop"
+url = "URL"
+cookie = "sid"
+site = "/login"
+
+[users]
+count = 6
+name = "user{n}@example.org"
+password = "a secret & more"
+
+[users.sign_up]
+page = "/signup"
+path = "/signup"
+form = { name = "{user}", word = "{password}", token = "{csrf}" }
+redirect = "/login"
+
+[anonymous]
+redirect = "/login"
+status = 401
+
+[csrf]
+page = "/"
+css = "input[name=token]"
+
+[requests.look]
+path = "/"
+user = { css = "#user" }
+counter = { css = "#count" }
+items = { css = "#list li" }
+
+[requests.login]
+page = "/login"
+path = "/login"
+form = { name = "{user}", word = "{password}", token = "{csrf}" }
+redirect = "/welcome"
+user = { css = "#user" }
+
+[requests.logout]
+path = "/logout"
+form = { token = "{csrf}" }
+redirect = "/login"
+
+[requests.count]
+path = "/count"
+form = { token = "{csrf}" }
+user = { css = "#user" }
+counter = { css = "#count", attribute = "data-n" }
+
+[requests.add]
+path = "/list"
+form = { token = "{csrf}", item = "{item}" }
+items = { css = "#list li" }
+
+[requests.read]
+path = "/api"
+user = { json = "/me/name" }
+counter = { json = "/count" }
+items = { json = "/items", item = "/name", quantity = "/number" }
+"""
