@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from rich.console import Console as Terminal
 
 from deploy import ClusterSpec, ComposeCluster, LocalCluster, StoreKind
@@ -13,6 +14,7 @@ from deploy.cli import PAGE_PORT, MakeLocalCluster, cluster_options, program_opt
 from deploy.ports import free_ports, require_free
 from deploy.signals import interruptible
 from deploy.spec import ClusterError, NodeKind, SpecError, parse_balance
+from loadtest.cli.on_target import open_target, target_option
 from loadtest.cli.shared import (
     INTERRUPTED,
     choose_clusters,
@@ -33,6 +35,7 @@ from loadtest.suite import MakeCluster
 from proxy.cli import UsageError
 
 START_TIMEOUT = 30.0
+_OF_OUR_CLUSTERS = frozenset({"nodes", "store", "balance", "node", "place", "nginx", "store_server"})
 
 
 @click.command(short_help="Watch a cluster on a page, break it, and see what its users lose.")
@@ -58,6 +61,7 @@ START_TIMEOUT = 30.0
 )
 @place_option(Place.LOCAL.value, "Where the cluster runs: local (processes of this machine) or compose (containers).")
 @program_options
+@target_option
 @out_option(
     "Folder for the history of each load and the results of experiments. Default: histories are not kept, and "
     "results are in results/console-TIME."
@@ -70,11 +74,17 @@ def console(**given: Any) -> None:
     button undoes all faults. The experiments of `session-cluster failover` run from the page, each on a cluster of its
     own. docs/console.md has its HTTP interface for scripts.
 
+    With --target the cluster is your own: what its runtime can't do is disabled, with the reason. What was found
+    running runs on afterwards, repaired.
+
     Exit status: 1 there was an error (in one line); 2 wrong usage; 130 stopped by Ctrl-C.
     """
     terminal = Terminal(highlight=False)
     place = Place(given["place"])
     try:
+        if given["file"] is not None:
+            _serve_target(given, terminal)
+            return
         clusters = choose_clusters(place, given["node"], given["nginx"], given["store_server"])
         require_place(place)
         port = given["port"] or free_ports(1)[0]
@@ -107,6 +117,32 @@ def console(**given: Any) -> None:
     except KeyboardInterrupt:
         terminal.print("stopped", style="dim")
         sys.exit(INTERRUPTED)
+
+
+def _serve_target(given: dict[str, Any], terminal: Terminal) -> None:
+    """Serve the page of a target until a signal raises KeyboardInterrupt."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        chosen = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+        if chosen and option.name in _OF_OUR_CLUSTERS:
+            raise click.UsageError(f"{option.opts[0]} is for a cluster of this project; leave it out with --target")
+    target = open_target(given["file"])
+    cluster = target.cluster
+    if cluster is None:
+        raise click.ClickException(f"{given['file']} has no runtime: `session-cluster load --target` needs none")
+    port = given["port"] or free_ports(1)[0]
+    require_free(port)
+    keep = given["out"] is not None
+    with temporary_folder(given["out"]) as folder, writing(folder), interruptible():
+        folder.mkdir(parents=True, exist_ok=True)
+        board, archive = Board(), Archive(folder) if keep else Archive.default()
+        command = f"session-cluster failover run --target {given['file']} {{name}}"
+        experiments = Experiments({}, archive, target, command)
+        users = given["users"]
+        director = Director(
+            cluster.spec, users, lambda _: cluster, board, folder, keep=keep, experiments=experiments, target=target
+        )
+        _serve(board, director, port, Place.TARGET, terminal)
 
 
 def serve_page(

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from deploy import ClusterError, NodeKind, StoreKind
 from deploy.cli import program_options
+from loadtest.cli.on_target import choose_fitting, list_fitting, open_target, target_option
 from loadtest.cli.shared import (
     Number,
     choose_clusters,
@@ -49,15 +50,6 @@ def failover() -> None:
     """
 
 
-target_option = click.option(
-    "--target",
-    "file",
-    metavar="FILE",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The target that this file describes (docs/targets.md), in place of clusters of this project.",
-)
-
-
 @failover.command("list", short_help="List the experiments.")
 @target_option
 def list_(file: Path | None) -> None:
@@ -67,8 +59,6 @@ def list_(file: Path | None) -> None:
     runs on this target, and why the others can't.
     """
     if file is not None:
-        from loadtest.cli.on_target import list_fitting, open_target
-
         list_fitting(open_target(file), Console())
         return
     table = Table([Column(""), *(Column(name, number=False) for name in ("name", "experiment", "on"))], gap=1)
@@ -200,8 +190,6 @@ def _make_target_suite(
     file: Path, variants: Mapping[str, Collection[str]], load: SuiteLoad, folder: Path, repeat: int
 ) -> Suite:
     """Return the experiments of these names on a target, or all that fit it."""
-    from loadtest.cli.on_target import choose_fitting, open_target
-
     target = open_target(file)
     found = choose_fitting(target, variants)
     for name, why in found.refused.items() if variants else ():

@@ -16,6 +16,14 @@ from loadtest.experiments import EXPERIMENTS
 from loadtest.report.tables import Column, Table
 from loadtest.target import TargetError
 
+target_option = click.option(
+    "--target",
+    "file",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The target that this file describes (docs/targets.md), in place of clusters of this project.",
+)
+
 
 def open_target(path: Path) -> DescribedTarget:
     """Return the target that a file describes; it is not started. Raises ClickException."""

@@ -1,17 +1,19 @@
 """The commands of the console, and in which state of the cluster each is possible: one table for page and server."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from deploy import Cluster, ClusterSpec, Member, MemberState, Role, StoreKind
 from deploy.compose.watched import WatchedCluster
 from deploy.spec import NodeKind
-from loadtest.console.experiments import list_names, refuse_experiment
+from loadtest.console.experiments import list_names, refuse_experiment, refuse_on_running
 from loadtest.console.messages import Message, message
+from loadtest.console.on_target import SAME, refuse_on_target
 from loadtest.console.stops import BY_NAME as STOPS_BY_NAME
 from loadtest.console.stops import OWN
 from loadtest.console.typed import type_instead
+from loadtest.described.runtime import DescribedCluster
 from loadtest.experiment import Place
 from loadtest.faults import BLACKHOLE, FAILOVER, STORE_DOWN, Fault, kill, latency, pause, restore, scale
 from proxy import Balance
@@ -69,8 +71,12 @@ class ClusterState:
     places: frozenset[Place] = frozenset({Place.LOCAL})
     """Where experiments can run, and why not in containers."""
     why_no_containers: str = ""
+    why_not: Mapping[str, str] = field(default_factory=dict)
+    """Why experiments, or their variants, can't run on a target."""
     watched: WatchedCluster | None = None
     """The cluster, if it can only be watched."""
+    described: DescribedCluster | None = None
+    """The cluster, if it is a target's."""
 
     def find(self, name: str) -> Member | None:
         return next((member for member in self.members if member.name == name), None)
@@ -109,6 +115,9 @@ def refuse(state: ClusterState, do: str, argument: str) -> Message | None:
         return message("no_such_member", name=argument)
     if state.watched is not None and do not in OWN_COMMANDS:
         return _refuse_watched(state, state.watched, do, argument)
+    if state.described is not None and do not in SAME:
+        why = refuse_on_target(state, state.described, do, argument)
+        return why if why or do not in {"nodes", "network"} else command.refuse(state, argument)
     return command.refuse(state, argument)
 
 
@@ -230,6 +239,8 @@ def _refuse_scene(state: ClusterState, to: str) -> Message | None:
 
 
 def _refuse_experiment(state: ClusterState, to: str) -> Message | None:
+    if state.described is not None:
+        return refuse_on_running(to, state.why_not)
     return refuse_experiment(to, state.places, state.why_no_containers)
 
 
@@ -284,6 +295,8 @@ def _is_number(text: str) -> bool:
 
 
 def _needs_proxy(state: ClusterState) -> Message | None:
+    if state.described is not None:
+        return None
     proxy = next((one for one in state.members if one.role is Role.PROXY), None)
     return None if proxy and proxy.state is MemberState.RUNNING else message("restart_first", name="proxy")
 

@@ -4,7 +4,7 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,8 @@ from loadtest.console.experiments import Experiments, NotFinished
 from loadtest.console.live_load import LiveLoad
 from loadtest.console.messages import Message, message
 from loadtest.console.stops import BY_NAME, OWN
+from loadtest.described.runtime import DescribedCluster
+from loadtest.described.target import DescribedTarget
 from loadtest.experiment import Place
 from loadtest.load_profile import LoadProfile
 from loadtest.report.korean import Said, say
@@ -67,7 +69,8 @@ class Director:
 
     `started` is called with each cluster that runs. `users` is the number of virtual users, None for a cluster without
     a load. `folder` gets a folder for each load. With `keep` the history of each is completed at its end. `experiments`
-    run on clusters of their own; without them they are like the cluster, and their results are in `folder`.
+    run on clusters of their own; without them they are like the cluster, and their results are in `folder`. With a
+    `target`, its system is the cluster that `make_cluster` returns.
     """
 
     def __init__(
@@ -81,10 +84,12 @@ class Director:
         keep: bool = False,
         started: Callable[[Any], None] | None = None,
         experiments: Experiments | None = None,
+        target: DescribedTarget | None = None,
     ) -> None:
         self.experiments = experiments or Experiments({Place.LOCAL: make_cluster}, Archive(folder))
         self._spec, self._users, self._make_cluster = spec, users, make_cluster
         self._own_spec = spec
+        self._target = target
         self._board, self._folder, self._keep, self._started = board, folder, keep, started
         self._changed = threading.Condition()
         self._waiting: deque[Waiting] = deque()
@@ -99,6 +104,7 @@ class Director:
         self.running: Waiting | None = None
         self.scene = OWN
         """The stop of the tour whose cluster this is."""
+        self._why_not: Mapping[str, str] = {}
         self.state = ClusterState(stage=ClusterStage.STARTING, spec=spec, policy=spec.balance, network=None)
         """The newest state that `look` returned."""
 
@@ -153,6 +159,8 @@ class Director:
             load_failed=bool(self.load_error),
             busy=self._is_busy(),
             watched=cluster if isinstance(cluster, WatchedCluster) else None,
+            described=cluster if isinstance(cluster, DescribedCluster) else None,
+            why_not=self._why_not if isinstance(cluster, DescribedCluster) else {},
             experiment=self._find_experiment(),
             places=self.experiments.places,
             why_no_containers=self.experiments.why_no_containers,
@@ -171,9 +179,12 @@ class Director:
         """Run one cluster. Return the spec of the next one, when another store is wanted."""
         self._stage, self._network = ClusterStage.STARTING, Network.OK if self._spec.store_proxy else None
         try:
-            self.cluster = self._make_cluster(self._spec)
-            with self.cluster:
+            cluster = self.cluster = self._make_cluster(self._spec)
+            if isinstance(cluster, DescribedCluster):
+                self._network = Network.OK if cluster.runtime.store_proxy is not None else None
+            with self._target or cluster:
                 try:
+                    self._why_not = self.experiments.why_not
                     self._start_load()
                     self._stage = ClusterStage.RUNNING
                     self.look()
@@ -313,7 +324,7 @@ class Director:
         folder = next(name for name in names if not name.exists())
         folder.mkdir()
         profile = LoadProfile(users=max(1, self._users), spawn_rate=SPAWN_RATE, wait=WAIT)
-        load = LiveLoad(ClusterTarget(self.cluster), profile, folder, keep=self._keep)
+        load = LiveLoad(self._target or ClusterTarget(self.cluster), profile, folder, keep=self._keep)
         load.__enter__()
         load.set_users(self._users)
         self.load = load

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self, cast
 
 from deploy import Cluster, ClusterError, ClusterSpec
 from deploy.compose.docker import require_engine
@@ -15,6 +15,8 @@ from loadtest.console.archive import Archive, describe_claim
 from loadtest.console.live_claims import LiveClaim, judge_live
 from loadtest.console.live_load import LATE
 from loadtest.console.messages import Message, message
+from loadtest.described.fit import fit
+from loadtest.described.target import DescribedTarget
 from loadtest.experiment import Case, Experiment, Place, Variant
 from loadtest.experiments import BY_NAME, EXPERIMENTS
 from loadtest.history import now
@@ -23,6 +25,7 @@ from loadtest.report.korean import say
 from loadtest.results import Result
 from loadtest.runner import Schedule, Stage
 from loadtest.suite import MakeCluster, Suite, SuiteLoad
+from loadtest.target import Target
 
 
 class RunStage(StrEnum):
@@ -93,11 +96,20 @@ class LiveRun:
 class Experiments:
     """The experiments that this console can run.
 
-    `clusters` has a factory for each place. `run` is for the director's thread, everything else for any.
+    `clusters` has a factory for each place. `run` is for the director's thread, everything else for any. With a
+    `target` they run on it as it is: it has been entered. `command` repeats one of them.
     """
 
-    def __init__(self, clusters: Mapping[Place, MakeCluster], archive: Archive) -> None:
+    def __init__(
+        self,
+        clusters: Mapping[Place, MakeCluster],
+        archive: Archive,
+        target: DescribedTarget | None = None,
+        command: str = "session-cluster failover run {name} --on {place}",
+    ) -> None:
         self.archive = archive
+        self._target, self._command = target, command
+        self._why_not: Mapping[str, str] | None = None
         self.newest: LiveRun | None = None
         self.why_no_containers = "" if Place.COMPOSE in clusters else "this console has none"
         self._clusters = dict(clusters)
@@ -107,6 +119,13 @@ class Experiments:
     def places(self) -> frozenset[Place]:
         """Where experiments can run."""
         return frozenset(self._clusters)
+
+    @property
+    def why_not(self) -> Mapping[str, str]:
+        """Why experiments, or variants of them, can't run on the target; empty without one. Raises ClusterError."""
+        if self._why_not is None and self._target is not None:
+            self._why_not = fit(EXPERIMENTS, self._target, {}).refused
+        return self._why_not or {}
 
     def find_containers(self, make_cluster: MakeCluster) -> None:
         """Use containers as soon as the Docker engine has answered, which may take a second."""
@@ -135,14 +154,18 @@ class Experiments:
         Raises NotFinished.
         """
         experiment, variants = choose(name)
+        wanted = {experiment.name: [one.name for one in variants]}
         suite = Suite(
             experiments=[experiment],
             load=SuiteLoad(),
             folder=self.archive.own,
             clusters={place: self._keep(make) for place, make in self._clusters.items()},
-            command="session-cluster failover run {name} --on {place}",
-            variants={experiment.name: [one.name for one in variants]},
+            command=self._command,
+            variants=wanted,
         )
+        if self._target is not None:
+            fitting = fit([experiment], self._target, wanted if "." in name else {}).experiments
+            suite = replace(suite, experiments=fitting, target=cast("Target", _Entered(self._target)))
         suite = replace(suite, first=self.archive.next_run([case.name for case in suite.cases]))
         run = self.newest = LiveRun(name, suite.cases)
         run.claims = judge_live(run.case, None)
@@ -205,6 +228,7 @@ class Experiments:
             "variants": len(run.cases),
             "cluster": {
                 "place": case.place,
+                "target": case.target,
                 "store": case.spec.store,
                 "policy": case.spec.balance,
                 "nodes": case.spec.nodes,
@@ -218,6 +242,21 @@ class Experiments:
             "counted_until": round(run.counted_until, 1),
             "results": [self.archive.address(one) for one in run.results],
         }
+
+
+class _Entered:
+    """A target that has been entered, and goes on."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._target, name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
 
 
 def choose(name: str) -> tuple[Experiment, Sequence[Variant]]:
@@ -243,6 +282,16 @@ def refuse_experiment(name: str, places: frozenset[Place], why_no_containers: st
     if any(Place.SWARM in variant.places for variant in variants):
         return message("needs_machines", name=name)
     return message("needs_processes")
+
+
+def refuse_on_running(name: str, why_not: Mapping[str, str]) -> Message | None:
+    """Return why an experiment or a variant of it can't run on the target, or None."""
+    try:
+        choose(name)
+    except LookupError:
+        return message("no_such_value", value=name)
+    why = why_not.get(name) or why_not.get(name.partition(".")[0])
+    return message("target_refuses", why=why) if why else None
 
 
 def list_names() -> list[str]:

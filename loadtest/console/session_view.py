@@ -11,9 +11,15 @@ from loadtest.console.commands import ClusterStage
 from loadtest.console.exchanges import PageBrowser, Step, Visitors
 from loadtest.console.stored import RecordReader
 from loadtest.console.threads import in_thread
+from loadtest.described.runtime import DescribedCluster
 
 if TYPE_CHECKING:
     from loadtest.console.server import Console
+
+
+_ON_TARGET = (
+    "this view follows a session of the shop into its store: on a target, `session-cluster target check` follows one"
+)
 
 
 class StepOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,6 +51,8 @@ def make_session_view(console: "Console") -> flask.Blueprint:
         running = console.director.cluster
         if running is None or console.director.state.stage is not ClusterStage.RUNNING:
             flask.abort(409, "the cluster does not run")
+        if isinstance(running, DescribedCluster):
+            flask.abort(409, _ON_TARGET)
         return running
 
     def ask(function: Callable[..., Any], *arguments: Any) -> Any:

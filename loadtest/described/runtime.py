@@ -123,13 +123,16 @@ class DescribedCluster(ABC):
         return control
 
     @property
+    def title(self) -> str:
+        """The name of the target."""
+        return self.description.file.name or self.description.path.stem
+
+    @property
     def state_folder(self) -> Path:
         """A folder for what its members write, {state} of the file, as long as it runs."""
         if self._state is None:
             raise ClusterError("the target does not run: start it first")
-        folder = self._state.path / "members"
-        folder.mkdir(exist_ok=True)
-        return folder
+        return self._state.path / "members"
 
     def environment(self, own_name: str = "") -> dict[str, str]:
         """Return the variables of a member, or of commands: those of this process, and the file's."""
@@ -160,6 +163,7 @@ class DescribedCluster(ABC):
         if self._state is not None:
             raise ClusterError("the target is running already")
         self._state = StateDir(None)
+        self.state_folder.mkdir()
         try:
             if (way := self.runtime.store_proxy) is not None:
                 command = [sys.executable, "-S", "-E", tcp_proxy.__file__, way.to, way.listen]

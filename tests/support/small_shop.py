@@ -9,9 +9,13 @@ from typing import Any
 
 import flask
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 app = flask.Flask(__name__)
-store = redis.Redis("127.0.0.1", int(os.environ.get("SHOP_STORE", "6379")), socket_timeout=0.5, decode_responses=True)
+port = int(os.environ.get("SHOP_STORE", "6379"))
+once = Retry(NoBackoff(), 0)
+store = redis.Redis("127.0.0.1", port, socket_timeout=0.5, decode_responses=True, retry=once)
 _NEW = "if redis.call('EXISTS', KEYS[1]) == 0 then return false end return redis.call('HINCRBY', KEYS[1], ARGV[1], 1)"
 
 

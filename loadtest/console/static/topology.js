@@ -41,10 +41,10 @@ export function Topology({ page }) {
 function Store({ page, stores, sentinels }) {
   const { snapshot } = page.state;
   if (!snapshot) return null;
-  const { store, network } = snapshot.cluster;
-  const place = store === "memory" ? t("each_node_itself") : t("shared_by_all");
+  const { store, network, target } = snapshot.cluster;
+  const place = target ? "" : store === "memory" ? t("each_node_itself") : t("shared_by_all");
   return html`<div class="group ${store === "memory" ? "apart" : ""}">
-    <h3>${t("store")}: ${t(`store_${store}`)}</h3>
+    <h3>${target ? t("store") : `${t("store")}: ${t(`store_${store}`)}`}</h3>
     <p class="note">${place}${snapshot.store_rate !== null && ` · ${t("commands_per_second", { rate: number(snapshot.store_rate) })}`}</p>
     ${network && network !== "ok" && html`<p class="fault-note"><span aria-hidden="true">▲</span> ${t("network")}: ${t(`net_${network}`, { ms: snapshot.cluster.slow_ms })}</p>`}
     ${snapshot.watched && stores.length > 0 && html`<p class="note">${t("store_unseen", reached(snapshot.members))}</p>`}
@@ -68,6 +68,7 @@ function Member({ page, member, load, compact = false }) {
   const verbs = ["kill", pause, ...(role === "node" ? ["drain"] : []), "restart"];
   return html`<div class="member ${role} ${shown} ${compact ? "compact" : ""}" id="member-${name}">
     <h3><span class="shape" aria-hidden="true">${SHAPES[shown]}</span>${name} ${part}<span class="state">${t(`state_${shown}`)}</span></h3>
+    ${member.own_name && html`<p class="note own-name">${member.own_name}</p>`}
     ${role === "node" && html`<p class="figure-line">${nodeFigures(member, load, page.state.snapshot.watched)}</p>`}
     <p class="verbs">
       ${verbs.map(

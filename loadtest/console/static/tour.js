@@ -16,7 +16,7 @@ export function Tour({ page: shown }) {
     setInterval(() => isDue() && ask("tour/"), 200);
   }
   const why = page.refused({ do: "scene", to: "own" });
-  if (why?.key === "not_watched_scene") return html`<section class="tour invitation" aria-label=${t("tour")}><h2>${t("tour")}</h2><p>${tell(why)}</p></section>`;
+  if (["not_watched_scene", "target_cannot"].includes(why?.key)) return html`<section class="tour invitation" aria-label=${t("tour")}><h2>${t("tour")}</h2><p>${tell(why)}</p></section>`;
   if (!tour || ["no_users_here", "tour_needs_shop"].includes(why?.key)) return null;
   if (tour.stage === "outside") return html`<${Invitation} />`;
   if (tour.stage === "finished") return html`<${Finished} />`;

@@ -14,6 +14,7 @@ from loadtest.claims.availability import NO_FAILED_GET, NO_FAILED_REQUEST
 from loadtest.claims.claim import (
     Claim,
     ClaimResult,
+    Lacks,
     Observed,
     Sight,
     Verdict,
@@ -63,7 +64,7 @@ def test_clean_figures_support_that_nothing_is_lost_or_fails(claim: Claim) -> No
 
 
 def test_what_a_target_does_not_show_is_not_looked_for_and_never_holds() -> None:
-    lacks = {Kind.UPDATE_LOST: "no counter", Kind.STALE_READ: "no counter", Kind.REVIVED: "no logout"}
+    lacks: Lacks = {Kind.UPDATE_LOST: "no counter", Kind.STALE_READ: "no counter", Kind.REVIVED: "no logout"}
     seen = dataclasses.replace(found(), lacks=lacks)
     results = evaluate([NOTHING_LOST, data.LOGOUTS_STAY, NO_FAILED_GET], seen)
     held = [result.claim for result in results if result.holds]

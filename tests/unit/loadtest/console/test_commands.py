@@ -1,14 +1,17 @@
 """Which command is possible in which state of the cluster: the table that the page and the server share."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from deploy import ClusterSpec, StoreKind
 from loadtest.console.commands import COMMANDS, ClusterStage, ClusterState, Network, refuse, refused, undo_all
 from loadtest.console.director import with_store
+from loadtest.described.make import make_cluster
 from loadtest.experiment import Place
 from proxy import Balance
+from tests.support.described import write_target
 from tests.support.engine_names import Engine
 from tests.support.fake_cluster import FakeCluster
 
@@ -48,6 +51,24 @@ def state_after(
         network=network if spec.store_proxy else None,
         members=cluster.members(),
         users=20,
+    )
+
+
+def on_target(folder: Path, actions: str) -> ClusterState:
+    """The state of a target that only commands can reach, with these actions."""
+    names = 'roles.node = ["web-0", "web-1"]\nroles.store = ["redis"]'
+    description = write_target(folder, f'[runtime]\nkind = "commands"\n{names}\nactions = {{ {actions} }}')
+    cluster = make_cluster(description)
+    assert cluster is not None
+    return ClusterState(
+        stage=ClusterStage.RUNNING,
+        spec=cluster.spec,
+        policy=cluster.policy,
+        network=None,
+        members=cluster.members(),
+        users=20,
+        described=cluster,
+        why_not={"scale": "no scale", "slow-store.slow": "no proxy"},
     )
 
 
@@ -283,3 +304,22 @@ def test_what_nobody_can_type_is_refused_and_the_load_is_the_consoles_own(
 def test_a_store_that_is_not_visible_is_no_fault_and_a_silent_node_is() -> None:
     assert (watched().has_fault, NODE_1_SILENT.has_fault) == (False, True)
     assert {"look node-1", "kill store", "undo"} <= refused(watched()).keys()
+
+
+def test_on_a_target_what_its_runtime_cannot_do_is_refused_with_the_reason(tmp_path: Path) -> None:
+    why = refused(on_target(tmp_path, 'kill = "true", restart = "true"'))
+    assert not {"kill node-1", "kill store", "restart node-2", "experiment kill-node", "experiment slow-store"} & set(
+        why
+    )
+    assert str(why["pause node-1"]) == "the runtime commands has no action pause"
+    assert str(why["nodes 3"]) == "the runtime commands has no action scale"
+    assert str(why["network cut"]) == "the file has no runtime.store_proxy before the store"
+    assert (str(why["experiment scale"]), str(why["experiment slow-store.slow"])) == ("no scale", "no proxy")
+    for command in ("drain node-1", "policy sticky", "store redis", "scene own", "failover"):
+        assert why[command].key == "target_cannot", command
+
+
+def test_on_a_target_that_can_the_number_of_nodes_is_checked_as_everywhere(tmp_path: Path) -> None:
+    state = on_target(tmp_path, 'scale = "true"')
+    assert refuse(state, "nodes", "3") is None
+    assert [getattr(refuse(state, "nodes", to), "key", "") for to in ("2", "0")] == ["is_so_already", "nodes_range"]
