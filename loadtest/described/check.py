@@ -22,7 +22,7 @@ _MOST_COOKIES = 5
 
 
 @dataclass(frozen=True)
-class Step:
+class CheckStep:
     """One request of the visit: how it went, and what its answer shows, or what is wrong with it."""
 
     name: str
@@ -37,7 +37,7 @@ class TargetCheck:
     """What a check has found. `mistakes` are lines with file and line number; `missing` is what nobody can find out,
     with the reason; `hints` are keys that the file could have."""
 
-    steps: list[Step] = field(default_factory=list)
+    steps: list[CheckStep] = field(default_factory=list)
     mistakes: list[str] = field(default_factory=list)
     missing: Mapping[Kind | Sight, str] = field(default_factory=dict)
     hints: list[str] = field(default_factory=list)
@@ -107,7 +107,7 @@ class _Visit:
         told = f"{reply.request.method} {printable(reply.request.path)}: {error}"
         complaint = told if error and not error.startswith(NO_COOKIE) else judge(reply)
         shows = describe_answer(reply.answer)
-        self._found.steps.append(Step(name, _describe_sent(reply), _describe_hops(reply.hops), shows, complaint))
+        self._found.steps.append(CheckStep(name, _describe_sent(reply), _describe_hops(reply.hops), shows, complaint))
         if complaint:
             line = f"{self._target.described.where('requests', name)}: requests.{name}: {complaint}"
             if line not in self._found.mistakes:
