@@ -29,13 +29,16 @@ OWN_VARIANTS: Mapping[str, str] = {"concurrent-writes": "redis", "late-writes": 
 """The variants of the project's own nodes, where an experiment has one for each store."""
 RUNS, RUNS_OF_YES_OR_NO = 3, 2
 _WITHOUT_A_GAP = frozenset({Mix.SHARED_WRITERS, Mix.LOGOUT_RACE})
+_RECOVERY = 60.0
 _LOSSES = (Kind.SESSION_LOST, Kind.UPDATE_LOST, Kind.EMPTYING_UNDONE, Kind.MISDIRECTED, Kind.REVIVED, Kind.CROSSED)
 
 
 class StartedTarget(DescribedTarget):
-    """A target whose cluster runs already: entering it makes users only."""
+    """A target whose cluster runs already: entering it waits until it has recovered from an earlier run."""
 
     def __enter__(self) -> Self:
+        if self.cluster is not None:
+            self.cluster.wait_ready(_RECOVERY)
         self.prepare()
         return self
 

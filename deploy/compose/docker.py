@@ -135,8 +135,7 @@ class Project(Engine):
     """
 
     def __init__(self, name: str, variables: Mapping[str, str], override: Mapping[str, Any], folder: Path) -> None:
-        if not _FILE.is_file():
-            raise ClusterError(f"no such file: {_FILE}; clusters in containers need the checkout, not only the package")
+        _require_checkout()
         super().__init__(variables)
         self.name = name
         self._override = folder / "override.json"
@@ -154,10 +153,16 @@ class Project(Engine):
 
 
 def require_engine() -> None:
-    """Raise ClusterError if the Docker engine or its compose plugin is missing or unusable."""
+    """Raise ClusterError if the checkout, the Docker engine or its compose plugin is missing or unusable."""
+    _require_checkout()
     engine = Engine()
     engine.docker("version")
     engine.docker("compose", "version")
+
+
+def _require_checkout() -> None:
+    if not _FILE.is_file():
+        raise ClusterError(f"no such file: {_FILE}; clusters in containers need the checkout, not only the package")
 
 
 def _short(command: list[str]) -> str:

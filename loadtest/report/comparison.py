@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from deploy import NodeKind
 from loadtest.checker import Findings, Kind
+from loadtest.experiment import ARRIVAL
 from loadtest.experiments import BY_NAME
 from loadtest.faults import NOTHING
 from loadtest.results import CaseResults, Result, group_by_case, read_results
@@ -35,12 +36,22 @@ def _found(kind: Kind) -> Callable[[Findings], float]:
     return lambda found: found.total.found.get(kind, 0)
 
 
+def _share_failed(found: Findings) -> float:
+    return found.total.failed / max(found.total.operations, 1)
+
+
+def _slowest(found: Findings) -> float:
+    """Return the seconds of the slowest answer after the arrival, when all users log in at once."""
+    return max((seen.slowest for name, seen in found.phases.items() if name != ARRIVAL), default=0.0) / 1000
+
+
 UPDATES = Measure("updates lost", _found(Kind.UPDATE_LOST))
 OUT = Measure("users logged out", lambda found: found.total.users_logged_out)
 REVIVED = Measure("logouts undone", _found(Kind.REVIVED))
 CROSSED = Measure("answers crossed", _found(Kind.CROSSED))
-FAILED = Measure("requests failed", lambda found: found.total.failed)
-GAP = Measure("seconds without a good answer", lambda found: found.gap, "{:.2f}", _CLEAR)
+FAILED = Measure("of requests failed", _share_failed, "{:.1%}", 0.01)
+SLOWEST = Measure("for the slowest answer", _slowest, "{:.1f} s", 0.5)
+GAP = Measure("without a good answer", lambda found: found.gap, "{:.2f} s", _CLEAR)
 MEASURES = (UPDATES, OUT, REVIVED, CROSSED, GAP)
 _OF: dict[str, tuple[Measure, ...]] = {
     "concurrent-writes": (UPDATES, OUT, CROSSED),
@@ -107,13 +118,22 @@ class ComparedCell:
         parts = [f"**{self.show(first)}** {first.name}" if any(self.values(first)) else f"0 {first.name}"]
         for measure in others:
             if measure is GAP:
-                parts.append(f"gap {self.show(GAP)} s")
+                parts.append(f"gap {self.show(GAP)}, slowest answer {self.show(SLOWEST)}")
             elif any(self.values(measure)):
                 parts.append(f"**{self.show(measure)}** {measure.name}")
         if any(self.values(FAILED)):
             parts.append(f"{self.show(FAILED)} {FAILED.name}")
         count = len(self.found)
         return f"{'; '.join(parts)}; of {self.base} in {count} run{'s' if count > 1 else ''}"
+
+    def worse_than(self, other: "ComparedCell", than: Measure) -> str:
+        """Return the clause for what is clearly worse than in another cell; a better figure may be its price."""
+        parts = [
+            f"{self.show(measure)} {measure.name}"
+            for measure in (*self.measures, FAILED, *((SLOWEST,) if GAP in self.measures else ()))
+            if measure is not than and min(self.values(measure)) > max(other.values(measure)) + measure.least
+        ]
+        return f"; but also {', '.join(parts)}" if parts else ""
 
     @property
     def base(self) -> str:
@@ -142,14 +162,12 @@ class ComparedSystems:
             ours = self.cell(OURS, experiment)
             for system in self.systems[1:]:
                 cell = self.cell(system, experiment)
-                for measure in (*cell.measures, FAILED):
+                for measure in (*cell.measures, FAILED, *((SLOWEST,) if GAP in cell.measures else ())):
                     here, there = ours.values(measure), cell.values(measure)
                     if here and there and max(there) < min(here) - measure.least:
-                        title = BY_NAME[experiment].title
-                        told.append(
-                            f"**{title}**: {system} has {cell.show(measure)} {measure.name}, "
-                            f"this project {ours.show(measure)}."
-                        )
+                        figures = f"{cell.show(measure)} {measure.name}, this project {ours.show(measure)}"
+                        but = cell.worse_than(ours, measure)
+                        told.append(f"**{BY_NAME[experiment].title}**: {system} has {figures}{but}.")
         return told
 
     def reasons(self, system: str) -> list[str]:

@@ -2,22 +2,30 @@
 
 import fcntl
 import os
+from pathlib import Path
 
 from deploy import Cluster, ClusterSpec
 from loadtest.suite import MakeCluster
 
 _FILE = os.open(__file__, os.O_RDONLY)
+_TURN = os.open(Path(__file__).parent, os.O_RDONLY)
+"""Held by the test that waits next: those that share the machine would otherwise keep one that takes it waiting."""
 
 
 def share_machine() -> None:
-    """Wait until no test has the machine alone."""
+    """Wait until no test has the machine alone, or waits for that."""
+    _lock(fcntl.LOCK_EX, _TURN)
     _lock(fcntl.LOCK_SH)
+    _lock(fcntl.LOCK_UN, _TURN)
 
 
 def take_machine() -> None:
     """Wait until no other test runs, and let none begin. A test that shares the machine gives it up while it waits, so
     two tests never wait for each other."""
+    _lock(fcntl.LOCK_UN)
+    _lock(fcntl.LOCK_EX, _TURN)
     _lock(fcntl.LOCK_EX)
+    _lock(fcntl.LOCK_UN, _TURN)
 
 
 def leave_machine() -> None:
@@ -36,7 +44,7 @@ def alone_under_load(make: MakeCluster) -> MakeCluster:
             take_machine()
 
         def share_and_stop() -> None:
-            share_machine()
+            _lock(fcntl.LOCK_SH)  # without a turn: the one whose turn it is waits for this cluster
             stop()
 
         for name, method in (("start", start_and_take), ("stop", share_and_stop)):
@@ -46,6 +54,6 @@ def alone_under_load(make: MakeCluster) -> MakeCluster:
     return make_cluster
 
 
-def _lock(how: int) -> None:
+def _lock(how: int, file: int = _FILE) -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
-        fcntl.flock(_FILE, how)
+        fcntl.flock(file, how)

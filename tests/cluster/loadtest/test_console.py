@@ -54,7 +54,7 @@ def final_figures(page: Page) -> dict[str, Any]:
     def is_still() -> bool:
         page.wait_for_timeout(1500)
         seen.append({**figures(page), "recent": None, "gap": None})
-        return len(seen) > 2 and seen[-1] == seen[-2]
+        return len(seen) > 3 and seen[-4:] == [seen[-1]] * 4
 
     wait_until(is_still, "no user sends requests", 40)
     return seen[-1]

@@ -43,3 +43,10 @@ def test_django_logs_its_users_out_when_the_cache_is_away(tmp_path: Path) -> Non
     found = run_on_target("django/cache", "store-outage", tmp_path).findings
     assert found is not None
     assert found.total.users_logged_out > 0
+
+
+@pytest.mark.nightly
+def test_django_keeps_its_users_when_sessions_are_in_the_database_too(tmp_path: Path) -> None:
+    found = run_on_target("django/cached_db", "store-outage", tmp_path).findings
+    assert found is not None
+    assert found.total.users_logged_out == 0

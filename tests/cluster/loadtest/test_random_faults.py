@@ -17,6 +17,7 @@ from loadtest.targets.reference import local_cluster
 from tests.support.commands import interrupt_command
 
 
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("store", STORES)
 def test_nothing_is_lost_under_random_faults(store: StoreKind, tmp_path: Path) -> None:
     words = ("failover", "random", "--store", store, "--seconds", "30", "--seed", "1", "--out", tmp_path / "out")

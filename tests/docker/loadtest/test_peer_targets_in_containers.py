@@ -10,9 +10,7 @@ from tests.support.peers import run_on_target
 pytestmark = [pytest.mark.docker, pytest.mark.nightly, pytest.mark.timeout(400)]
 
 
-@pytest.mark.parametrize(
-    ("file", "loses"), [("php/target", True), ("php/locking", False), ("django/db", True), ("django/cached_db", True)]
-)
+@pytest.mark.parametrize(("file", "loses"), [("php/target", True), ("php/locking", False), ("django/db", True)])
 def test_updates_of_concurrent_writers_are_lost_unless_the_session_is_locked(
     file: str, loses: bool, tmp_path: Path
 ) -> None:

@@ -28,7 +28,7 @@ def test_a_cell_has_the_median_the_range_and_the_number_of_runs(tmp_path: Path) 
     head, ours, other = table_of(page)
     assert head == ["system", "the store down for everyone"]
     assert ours[0] == OURS
-    assert "0 users logged out; gap 2.00 (1.00 to 3.00) s" in ours[1]
+    assert "0 users logged out; gap 2.00 s (1.00 s to 3.00 s), slowest answer 0.0 s" in ours[1]
     assert other[0] == OTHER
     assert other[1].startswith("**1** users logged out; gap 2.00 s")
     assert all(cell.endswith(" in 3 runs") for cell in (ours[1], other[1]))
@@ -52,7 +52,7 @@ def test_what_a_target_does_better_comes_first(tmp_path: Path, theirs: float, ou
     replace(OUTAGE, gap=theirs, node=OTHER).write(tmp_path)
     page = render_comparison(tmp_path)
     first = page[page.index("## Where others do better") : page.index("## The table")]
-    assert (f"{OTHER} has 1.00 seconds without a good answer, this project 2.00" in first) == better
+    assert (f"{OTHER} has 1.00 s without a good answer, this project 2.00 s" in first) == better
     assert ("In none of these cells" in first) == (not better)
 
 
