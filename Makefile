@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # order: the last folder has the shortest tests.
 PYTEST := $(BIN)/python -m pytest
 PARALLEL ?= -n 5 --dist loadfile --no-loadscope-reorder
-CLUSTERS ?= -n 2 --dist loadfile --no-loadscope-reorder
+CLUSTERS ?= -n 3 --dist loadfile --no-loadscope-reorder
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -4,6 +4,8 @@ from loadtest.browser import Browser, Received
 from loadtest.history import Action, OpOutcome
 from loadtest.http import Answer, Exchange, Response
 
+NO_COOKIE = "the login set no cookie"
+
 
 class Conversation:
     """Send `request` with `headers`, and `take` its answer or `fail`, until there is an `answer` to the operation.
@@ -53,7 +55,7 @@ class Conversation:
     def _end(self, answer: Answer) -> None:
         if answer.outcome is OpOutcome.OK and not self._browser.knows(self.sent):
             if self._action is Action.LOGIN:
-                what = f"the login set no cookie {self._browser.cookie!r}"
+                what = f"{NO_COOKIE} {self._browser.cookie!r}"
                 self.answer = Answer(OpOutcome.UNKNOWN, error=what)
                 return
             if self.sent.header:  # the session may be in another cookie

@@ -17,6 +17,7 @@ from deploy.ports import require_free
 from deploy.signals import interruptible
 from deploy.spec import MOST_NODES, SpecError, parse_balance
 from loadtest.claims.claim import Verdict
+from loadtest.cli.on_target import open_target
 from loadtest.cli.shared import (
     INTERRUPTED,
     Number,
@@ -28,10 +29,6 @@ from loadtest.cli.shared import (
     writing,
 )
 from loadtest.credentials import CredentialsError, read_credentials
-from loadtest.described.description import read_description
-from loadtest.described.make import make_cluster
-from loadtest.described.target import DescribedTarget
-from loadtest.described.toml import DescriptionError
 from loadtest.experiment import Place, cluster, make_accounts
 from loadtest.http import ADDRESS, is_address
 from loadtest.load import RESULT, run_load, show_load, write_load
@@ -259,11 +256,7 @@ def _describe_target(given: dict[str, Any]) -> tuple[Target, str]:
         if click.get_current_context().get_parameter_source(option) is ParameterSource.COMMANDLINE:
             name = _OPTION_NAMES.get(option, f"--{option}")
             raise click.UsageError(f"{name} is for a URL; {path} has a key for it")
-    try:
-        description = read_description(path)
-        target = DescribedTarget(description, make_cluster(description))
-    except DescriptionError as error:
-        raise click.ClickException(str(error)) from error
+    target = open_target(path)
     return target, target.title
 
 

@@ -1,26 +1,31 @@
 """`session-cluster target`: describe an application of your own."""
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.text import Text
 
 from deploy import ClusterError, NodeKind
 from deploy.signals import interruptible
+from loadtest.cli.on_target import open_target
 from loadtest.cli.shared import INTERRUPTED, choose_clusters, out_option, prepare, require_known, users_option, writing
 from loadtest.comparison import EXPERIMENTS, RUNS, Comparison, System
+from loadtest.described.check import TargetCheck, check_target
 from loadtest.described.description import read_description
 from loadtest.described.init import describe_compose
 from loadtest.described.toml import DescriptionError
 from loadtest.experiment import Place
 from loadtest.experiments import BY_NAME
+from loadtest.load import group_lacks
 from loadtest.progress import ProgressLine
 from loadtest.report.comparison import render_comparison
-from loadtest.report.tables import show_experiments
+from loadtest.report.tables import Column, Table, show_experiments
 from loadtest.results import Result
-from loadtest.suite import SuiteLoad
+from loadtest.suite import FAILURES, SuiteLoad
 
 SHORT = 0.5
 
@@ -137,3 +142,49 @@ def _run(comparison: Comparison, console: Console) -> int:
     if results:
         console.print(show_experiments(results))
     return sum(result.findings is None for result in results)
+
+
+@target.command(short_help="Send each request of a target's file once, and say what the answers show.")
+@click.argument("file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
+def check(file: Path) -> None:
+    """Send each request of FILE once, in the order of a visit: look, login, look, count twice, read, add, logout, look.
+
+    What its runtime starts is started, and ended. The table has each request, its answer and what that shows. Below it
+    are the mistakes, each with its line in FILE, and what can't be found on this target: without a counter or a list
+    no lost updates, without a logout no revived ones.
+
+    Exit status: 0 all answers are as described; 1 one is not, or there was an error (in one line); 2 wrong usage; 130
+    stopped by Ctrl-C.
+    """
+    console = Console(highlight=False)
+    described = open_target(file)
+    try:
+        with interruptible(), described.cluster or contextlib.nullcontext():
+            found = check_target(described)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except FAILURES as error:
+        raise click.ClickException(str(error)) from error
+    _show_check(found, described.title, console)
+    sys.exit(int(bool(found.mistakes)))
+
+
+def _show_check(found: TargetCheck, title: str, console: Console) -> None:
+    """Print the table of a check, and what it found, each in one line."""
+    columns = ("", "", "request", "answer", "shows")
+    table = Table([Column(name, number=False, flexible=name in columns[3:]) for name in columns])
+    for step in found.steps:
+        mark = Text("✗", "red") if step.complaint else Text("✓", "green")
+        shows = Text(step.shows or step.complaint, "red" if step.complaint else "")
+        table.add([mark, step.name, Text(step.sent), Text(step.answered), shows])
+    lines = [Text(line, "red") for line in found.mistakes]
+    if lacking := group_lacks(found.missing):
+        lines += [Text(""), Text("Can't be found here:", "bold")]
+        lines += [Text(f"  {', '.join(kinds)}: {why}") for why, kinds in lacking.items()]
+    if found.hints:
+        lines += [Text(""), *(Text(f"  {hint}", "yellow") for hint in found.hints)]
+    if not found.mistakes:
+        lines += [Text(""), Text("All answers are as described.", "bold")]
+    console.print(Text(title, "bold"), Text(""), table.render(), Text(""), sep="\n")
+    for line in lines:
+        console.print(line, soft_wrap=True)

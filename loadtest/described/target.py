@@ -28,7 +28,7 @@ class DescribedTarget:
 
     def __init__(self, description: TargetDescription, cluster: DescribedCluster | None = None) -> None:
         file = description.file
-        self._described = description
+        self.described = description
         self.cluster = cluster
         self.url = file.url.rstrip("/")
         self.users: Mapping[str, str] = file.users.accounts
@@ -42,12 +42,12 @@ class DescribedTarget:
     @property
     def title(self) -> str:
         """Its name."""
-        return self._described.file.name or self._described.path.stem
+        return self.described.file.name or self.described.path.stem
 
     @property
     def session_lifetime(self) -> Lifetime | None:
         """The timeouts of the file; one that it doesn't have is longer than any run."""
-        file = self._described.file
+        file = self.described.file
         if file.idle_timeout is None and file.lifetime is None:
             return None
         return Lifetime(file.idle_timeout or _LONGER_THAN_A_RUN, file.lifetime or _LONGER_THAN_A_RUN)
@@ -55,7 +55,7 @@ class DescribedTarget:
     @property
     def description(self) -> Mapping[str, Any]:
         """Description for records."""
-        runtime = self._described.file.runtime
+        runtime = self.described.file.runtime
         return {"node": self.title, "runtime": None if runtime is None else runtime.kind.value}
 
     def __enter__(self) -> Self:
@@ -77,15 +77,15 @@ class DescribedTarget:
 
     def prepare(self) -> None:
         """Look as a visitor, and make the users. Raises TargetError and ClusterError."""
-        with answering(self.url, certificate_hint(self._described)):
+        with answering(self.url, certificate_hint(self.described)):
             browser, look = make_browser(self), Operation(Action.LOOK)
             exchange = self.adapter.exchange_of(self.adapter.requests.look, look, "", "", browser.value)
             reply = converse(self, Conversation(exchange, browser, look.action))
         if reply.answer.error:
-            where = self._described.where("requests", "look")
+            where = self.described.where("requests", "look")
             what = f"{reply.request.method} {reply.request.path}"
             raise TargetError(f"{where}: {what} is not answered as described: {reply.answer.error}")
-        make_users(self, self.adapter, self._described, self.cluster)
+        make_users(self, self.adapter, self.described, self.cluster)
 
 
 def find_lacks(file: TargetFile, name: str) -> dict[Kind | Sight, str]:

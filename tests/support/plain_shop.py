@@ -5,6 +5,7 @@ Its sessions can be broken on purpose, to see whether a load finds it.
 
 import itertools
 import secrets
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -162,13 +163,13 @@ class _Quiet(WSGIRequestHandler):
 
 
 @contextmanager
-def serving_shop(shop: PlainShop) -> Iterator[str]:
+def serving_shop(shop: PlainShop, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """Run the application. Yield its URL."""
-    server = make_server("127.0.0.1", 0, shop.make(), threaded=True, request_handler=_Quiet)
+    server = make_server("127.0.0.1", 0, shop.make(), threaded=True, request_handler=_Quiet, ssl_context=tls)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.port}"
+        yield f"http{'s' if tls else ''}://127.0.0.1:{server.port}"
     finally:
         server.shutdown()
         thread.join()

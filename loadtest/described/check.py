@@ -1,0 +1,245 @@
+"""The check of a target's file: each request once, in the order of a visit, and what the answers show."""
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from msgspec import UNSET
+
+from loadtest.checker import Kind
+from loadtest.claims.claim import Sight
+from loadtest.conversation import NO_COOKIE, Conversation
+from loadtest.described.adapter import REDIRECTS
+from loadtest.described.file import ACTIONS, RequestSpec
+from loadtest.described.target import DescribedTarget
+from loadtest.described.users import certificate_hint, make_users
+from loadtest.history import Action
+from loadtest.http import Answer, Operation, printable
+from loadtest.target import Hop, Reply, TargetError, answering, converse, make_browser
+
+_COMMON_NODE_HEADERS = ("X-Served-By", "X-Node", "X-Backend", "X-Upstream", "X-Served-From")
+_MOST_COOKIES = 5
+
+
+@dataclass(frozen=True)
+class CheckStep:
+    """One request of the visit: how it went, and what its answer shows, or what is wrong with it."""
+
+    name: str
+    sent: str
+    answered: str
+    shows: str
+    complaint: str = ""
+
+
+@dataclass
+class TargetCheck:
+    """What a check has found. `mistakes` are lines with file and line number; `missing` is what nobody can find out,
+    with the reason; `hints` are keys that the file could have."""
+
+    steps: list[CheckStep] = field(default_factory=list)
+    mistakes: list[str] = field(default_factory=list)
+    missing: Mapping[Kind | Sight, str] = field(default_factory=dict)
+    hints: list[str] = field(default_factory=list)
+
+
+def check_target(target: DescribedTarget) -> TargetCheck:
+    """Send each request once. The target's cluster, if it has one, runs. Raises TargetError where nothing answers."""
+    found = TargetCheck(missing=target.lacks)
+    described = target.described
+    with answering(target.url, certificate_hint(described)):
+        if described.file.users.sign_up is not None or described.file.users.command is not None:
+            try:
+                make_users(target, target.adapter, described, target.cluster)
+            except TargetError as error:
+                found.mistakes.append(str(error))
+        visit = _Visit(target, found)
+        visit.make()
+        found.hints += visit.find_hints()
+    return found
+
+
+class _Visit:
+    """The visit of the last account, with one browser. It keeps the session's cookie after the logout."""
+
+    def __init__(self, target: DescribedTarget, found: TargetCheck) -> None:
+        self._target, self._found = target, found
+        self._browser = make_browser(target)
+        *_, (self._account, self._password) = target.users.items()
+        self._counter: int | None = None  # what it should be
+        self._item = f"check {secrets.token_hex(3)}"
+        self._added = False
+        self._replies: list[Reply] = []
+
+    def make(self) -> None:
+        """Send the requests of a visit."""
+        requests = self._target.adapter.requests
+        if not self._step("look", requests.look, self._judge_visitor):
+            return
+        if not self._step("login", requests.login, self._judge_login):
+            return
+        self._step("look", requests.look, self._judge_user)
+        for _ in range(2 if requests.count is not None else 0):
+            self._step("count", requests.count, self._judge_count)
+        self._step("read", requests.read, self._judge_user)
+        self._step("add", requests.add, self._judge_add)
+        later = requests.read or requests.look
+        if requests.add is not None and (later.items is not None or later.counter is not None):
+            self._step("read" if requests.read is not None else "look", later, self._judge_user)
+        self._step("empty", requests.empty, lambda _: "")
+        if self._step("logout", requests.logout, lambda _: "") and requests.logout is not None:
+            self._step("look", requests.look, self._judge_end)
+
+    def _step(self, name: str, spec: RequestSpec | None, judge: Callable[[Reply], str]) -> bool:
+        """Send a request; return whether its answer is as described."""
+        if spec is None:
+            return False
+        item, quantity = (self._item, 1) if name == "add" else ("", 0)
+        operation = Operation(ACTIONS[name], item, quantity)
+        exchange = self._target.adapter.exchange_of(
+            spec, operation, self._account, self._password, self._browser.value
+        )  # fmt: skip
+        reply = converse(self._target, Conversation(exchange, self._browser, operation.action))
+        self._replies.append(reply)
+        error = reply.answer.error
+        if not error and name != "logout" and reply.answer.outcome != "ok":
+            error = "nobody is logged in, so nothing was done"
+        told = f"{reply.request.method} {printable(reply.request.path)}: {error}"
+        complaint = told if error and not error.startswith(NO_COOKIE) else judge(reply)
+        shows = describe_answer(reply.answer)
+        self._found.steps.append(CheckStep(name, _describe_sent(reply), _describe_hops(reply.hops), shows, complaint))
+        if complaint:
+            line = f"{self._target.described.where('requests', name)}: requests.{name}: {complaint}"
+            if line not in self._found.mistakes:
+                self._found.mistakes.append(line)
+        return not error
+
+    def _judge_visitor(self, reply: Reply) -> str:
+        user = reply.answer.user
+        return (
+            "" if user is None else f"shows {user!r} before any login: say in [anonymous] how a visitor's page differs"
+        )
+
+    def _judge_login(self, reply: Reply) -> str:
+        if self._browser.sending().cookie is None:
+            names = ", ".join(map(printable, list(reply.cookies)[:_MOST_COOKIES])) or "no cookie"
+            return f"set no cookie {self._target.session_cookie!r}: it set {names}"
+        return self._judge_name(reply)
+
+    def _judge_name(self, reply: Reply) -> str:
+        user = reply.answer.user
+        if user is None:
+            return f"shows nobody, and {self._account} is logged in"
+        if user is not UNSET and user != self._account:
+            return (
+                f"shows {user!r} and not {self._account!r}: read the name elsewhere, or give logged_in instead of user"
+            )
+        return ""
+
+    def _judge_user(self, reply: Reply) -> str:
+        return self._judge_name(reply) or self._judge_values(reply)
+
+    def _judge_values(self, reply: Reply) -> str:
+        counter, items = reply.answer.visits, reply.answer.cart
+        if counter is not UNSET:
+            if self._counter is None:
+                self._counter = 0
+                if counter:
+                    return f"the counter is {counter} in a new session: it must be the session's, not the account's"
+            if counter != self._counter:
+                return f"the counter is {counter}, after {self._counter} requests count"
+        if items is not UNSET and self._added and items.get(self._item) != 1:
+            return f"the items lack {self._item!r}, which was added: they are {_list(items) or 'none'}"
+        if items is not UNSET and not self._added and items:
+            return f"the items are {_list(items)} in a new session: they must be the session's, not the account's"
+        return ""
+
+    def _judge_count(self, reply: Reply) -> str:
+        self._counter = (self._counter or 0) + 1
+        return self._judge_cookie(reply) or self._judge_name(reply) or self._judge_values(reply)
+
+    def _judge_add(self, reply: Reply) -> str:
+        self._added = True
+        return self._judge_cookie(reply) or self._judge_name(reply) or self._judge_values(reply)
+
+    def _judge_cookie(self, reply: Reply) -> str:
+        if not reply.session or self._target.adapter.cookie_changes:
+            return ""
+        sent = self._browser.sending().cookie
+        if reply.session.partition("=")[2] in {sent, ""}:
+            return ""
+        what = f"brought another value of the cookie {self._target.session_cookie!r}"
+        return f"{what}: where each answer brings one of the same session, give cookie_changes = true"
+
+    def _judge_end(self, reply: Reply) -> str:
+        user = reply.answer.user
+        return (
+            "" if user is None else f"shows {user!r} after the logout, with the cookie from before: it ended no session"
+        )
+
+    def find_hints(self) -> Iterator[str]:
+        """Yield what the file could have, too."""
+        file, requests = self._target.described.file, self._target.adapter.requests
+        login = requests.login
+        if not login.status and login.redirect is None and login.user is None and login.logged_in is None:
+            yield "login: give it status, redirect or user, or a refused one passes for a login"
+        if len(self._target.users) == 1:
+            yield "users: with one account nobody can tell whose session an answer shows"
+        if requests.logout is None:
+            yield "logout: without it no logouts are checked"
+        if file.node_header is None:
+            names = (name for name in _COMMON_NODE_HEADERS if any(_has(reply, name) for reply in self._replies))
+            if (name := next(names, None)) is not None:
+                yield f'node_header: answers have {name}; if it names the node, give node_header = "{name}"'
+        if file.site is not None and (complaint := self._check_site(file.site)):
+            yield f"site: GET {file.site} {complaint}"
+        if file.runtime is None:
+            yield "runtime: without it no experiment can break the target"
+
+    def _check_site(self, path: str) -> str:
+        """Return why a page is not one without a session."""
+        browser = make_browser(self._target)
+        adapter, look = self._target.adapter, Operation(Action.LOOK)
+        exchange = adapter.exchange_of(RequestSpec(path, status=200), look, "", "", browser.value, logged_out=True)
+        return converse(self._target, Conversation(exchange, browser, look.action)).answer.error
+
+
+def describe_answer(answer: Answer) -> str:
+    """Return what an answer shows: "user7, counter 2, 3 items"."""
+    parts = []
+    if answer.user is None:
+        parts.append("nobody")
+    elif answer.user is not UNSET:
+        parts.append(answer.user)
+    if answer.visits is not UNSET:
+        parts.append(f"counter {answer.visits}")
+    if answer.cart is not UNSET:
+        count = sum(answer.cart.values())
+        parts.append(f"{count} item{'' if count == 1 else 's'}")
+    return ", ".join(parts)
+
+
+def _describe_sent(reply: Reply) -> str:
+    before = sum(hop.request.before for hop in reply.hops)
+    page = " (after a page)" if before else ""
+    return f"{reply.request.method} {reply.request.shown}{page}"
+
+
+def _describe_hops(hops: tuple[Hop, ...]) -> str:
+    """Return the statuses, with where redirects lead: "302 /welcome, 302 /, 200"."""
+    parts = []
+    for hop in hops:
+        if hop.request.before:
+            continue
+        where = next(iter(hop.response.header("Location")), "") if hop.response.status in REDIRECTS else ""
+        parts.append(f"{hop.response.status}{' ' + printable(where) if where else ''}")
+    return ", ".join(parts)
+
+
+def _list(items: Mapping[str, int]) -> str:
+    names = [repr(name) for name in items]
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+
+
+def _has(reply: Reply, header: str) -> bool:
+    return any(hop.response.header(header) for hop in reply.hops)

@@ -1,0 +1,102 @@
+"""`session-cluster target check`: each request once, and every mistake in one line with its line in the file."""
+
+import ssl
+from pathlib import Path
+
+import pytest
+import trustme
+from click.testing import CliRunner
+
+from loadtest.cli.target import target
+from tests.support.plain_shop import FILE, PlainShop, serving_shop
+
+
+def check(tmp_path: Path, shop: PlainShop, *changes: tuple[str, str]) -> tuple[int, str]:
+    """Return exit status and output of a check, after changes of the file."""
+    text = FILE
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    with serving_shop(shop) as url:
+        (tmp_path / "shop.toml").write_text(text.replace("URL", url))
+        done = CliRunner(env={"COLUMNS": "80"}).invoke(target, ["check", str(tmp_path / "shop.toml")])
+    return done.exit_code, done.output.replace(str(tmp_path) + "/", "")
+
+
+def line_of(text: str) -> int:
+    return FILE.splitlines().index(text) + 1
+
+
+def test_a_check_shows_each_request_of_a_visit_in_80_columns(tmp_path: Path) -> None:
+    status, printed = check(tmp_path, shop := PlainShop())
+    assert status == 0, printed
+    names = [line.split()[1] for line in printed.splitlines() if line.startswith("✓")]
+    assert names == ["look", "login", "look", "count", "count", "read", "add", "read", "logout", "look"]
+    for text in ("302 /welcome, 302", "counter 2, 1 item", "nobody", "All answers are as described."):
+        assert text in printed
+    assert "emptying undone: shop.toml has no request empty" in printed
+    assert max(map(len, printed.splitlines())) <= 80
+    assert len(shop.users) == 6, "the sign-up made them"
+
+
+@pytest.mark.parametrize(
+    ("change", "at", "complaint"),
+    [
+        (
+            ('cookie = "sid"', 'cookie = "session"'),
+            "[requests.login]",
+            "set no cookie 'session': it set theme, sid",
+        ),
+        (
+            ('"#user" }', '"#count" }'),
+            "[requests.look]",
+            "shows '0 visits' and not 'user6@example.org'",
+        ),
+        (('path = "/count"', 'path = "/cuont"'), "[requests.count]", "POST /cuont: status 404"),
+        (('"data-n"', '"id"'), "[requests.count]", "POST /count: the counter is 'count', and not a number"),
+        (('json = "/count"', 'json = "/me/name"'), "[requests.read]", "the counter is 6, after 2 requests count"),
+    ],
+)
+def test_an_answer_that_is_not_as_described_is_one_line(
+    tmp_path: Path, change: tuple[str, str], at: str, complaint: str
+) -> None:
+    status, printed = check(tmp_path, PlainShop(), change)
+    assert status == 1
+    assert f"shop.toml:{line_of(at)}: {at[1:-1]}: {complaint}" in printed
+
+
+def test_a_token_that_is_not_on_the_page_is_one_line(tmp_path: Path) -> None:
+    status, printed = check(tmp_path, PlainShop(), ("input[name=token]", "input[name=tokn]"))
+    assert status == 1
+    assert "did not make user1@example.org: no token from /signup: it has none" in printed
+
+
+def test_a_logout_that_ends_nothing_is_seen(tmp_path: Path) -> None:
+    status, printed = check(tmp_path, PlainShop(revives=True))
+    assert status == 1
+    assert "requests.look: shows 'user6@example.org' after the logout, with the cookie from before" in printed
+
+
+def test_what_a_file_lacks_is_what_can_not_be_found(tmp_path: Path) -> None:
+    head, _, rest = FILE.partition("[requests.logout]")
+    shop = PlainShop()
+    with serving_shop(shop) as url:
+        (tmp_path / "shop.toml").write_text(head.replace("URL", url))
+        printed = CliRunner().invoke(target, ["check", str(tmp_path / "shop.toml")]).output
+    assert "logout revived: shop.toml has no request logout" in printed
+    assert "update lost, stale read, write misdirected: shop.toml has no request count or add" in printed
+    assert rest
+
+
+def test_a_private_authority_is_trusted_for_https(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    for keys, status in (('authority = "ca.pem"\n', 0), ("", 1)):
+        with serving_shop(PlainShop(), context) as url:
+            (tmp_path / "shop.toml").write_text(keys + FILE.replace("URL", url))
+            done = CliRunner().invoke(target, ["check", str(tmp_path / "shop.toml")])
+        assert done.exit_code == status, done.output
+    assert "is not trusted" in done.output
+    assert "shop.toml has the keys authority and insecure" in done.output.replace("\n", " ")
