@@ -1,0 +1,113 @@
+"""Experiments on a compose project that is none of the project's."""
+
+import secrets
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy import MemberState, Role
+from deploy.ports import free_ports
+from loadtest import faults
+from loadtest.described.description import read_description
+from loadtest.described.make import make_cluster
+from loadtest.described.runtime import DescribedCluster
+from loadtest.results import read_results
+from tests.support.commands import run_command
+from tests.support.described import write_target
+
+SHOP = Path(__file__).with_name("shop")
+
+
+class ShopProject:
+    """The project and its file, under a name and a port of its own."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.name, self.folder, self.port = f"shop-{secrets.token_hex(4)}", folder, port
+        shutil.copytree(SHOP, folder / "shop")
+        self.file = write_target(folder, self._runtime(), url=f"http://127.0.0.1:{port}").path
+
+    def _runtime(self) -> str:
+        return f"""[runtime]
+kind = "compose"
+file = "shop/compose.yaml"
+project = "{self.name}"
+environment = {{ SHOP_PORT = "{self.port}" }}
+roles.proxy = ["front"]
+roles.node = ["web"]
+roles.store = ["cache"]
+"""
+
+    def compose(self, *words: str) -> str:
+        command = ["env", f"SHOP_PORT={self.port}", "docker", "compose", "-p", self.name]
+        file = str(self.folder / "shop" / "compose.yaml")
+        return subprocess.run([*command, "-f", file, *words], check=True, capture_output=True, text=True).stdout
+
+    def left(self) -> list[str]:
+        """Containers and volumes of the project."""
+        label = f"label=com.docker.compose.project={self.name}"
+        found = []
+        for words in (("ps", "--all"), ("volume", "ls")):
+            command = ["docker", *words, "--quiet", "--filter", label]
+            found += subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+        return found
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[ShopProject]:
+    made = ShopProject(tmp_path, *free_ports(1))
+    yield made
+    made.compose("down", "--volumes", "--timeout", "1")
+
+
+def make(project: ShopProject) -> DescribedCluster:
+
+    cluster = make_cluster(read_description(project.file))
+    assert cluster is not None
+    return cluster
+
+
+def test_a_project_is_started_broken_scaled_repaired_and_removed(project: ShopProject) -> None:
+    cluster = make(project)
+    cluster.check()
+    assert list(cluster.own_names().values()) == [
+        f"{project.name}-{one}" for one in ("front-1", "web-1", "web-2", "cache-1")
+    ]
+    with cluster:
+        for fault, broken in ((faults.kill("node-2"), MemberState.ENDED), (faults.PAUSE_STORE, MemberState.PAUSED)):
+            fault.apply(cluster)
+            assert broken in {one.state for one in cluster.members()}
+            fault.undo(cluster)
+            assert {one.state for one in cluster.members()} == {MemberState.RUNNING}
+        faults.scale(3).apply(cluster)
+        assert [one.name for one in cluster.members() if one.role is Role.NODE] == ["node-1", "node-2", "node-3"]
+        faults.scale(3).undo(cluster)
+        assert cluster.node_count == 2
+    assert project.left() == []
+
+
+@pytest.mark.alone
+def test_an_outage_of_a_project_that_was_found_running_which_runs_on(project: ShopProject, tmp_path: Path) -> None:
+    project.compose("up", "--detach", "--wait")
+    out = tmp_path / "out"
+    words = ("failover", "run", "--target", project.file, "store-outage", "--short", "--users", 12, "--out", out)
+    done = run_command(*words)
+    (outage,) = read_results(out).results
+    assert outage.findings is not None, outage.reason + done.stderr
+    assert (outage.fault, outage.findings.sessions_lost) == ("pause the store", 0)
+    claims = {one.claim: one for one in outage.claims}
+    assert claims["writes are refused with an error"].holds
+    assert claims["the cluster is steady after the undo"].holds
+    states = project.compose("ps", "--all", "--format", "{{.Service}} {{.State}}").split("\n")
+    assert sorted(filter(None, states)) == ["cache running", "front running", "web running", "web running"]
+
+
+def test_a_service_that_the_compose_file_does_not_have_is_said_with_its_line(project: ShopProject) -> None:
+    project.file.write_text(project.file.read_text().replace('["web"]', '["webb"]'))
+    done = run_command("failover", "list", "--target", project.file)
+    line = project.file.read_text().splitlines().index('roles.node = ["webb"]') + 1
+    text = f"{project.file}:{line}: shop/compose.yaml has no service 'webb': did you mean 'web'?"
+    assert text in done.stderr.replace("\n", "")
+    assert done.returncode == 1
