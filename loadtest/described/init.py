@@ -9,6 +9,7 @@ from pathlib import Path
 from deploy.cluster import Role
 from loadtest.described.compose_file import ComposeFile
 from loadtest.described.frameworks import Framework, find_framework
+from loadtest.described.toml import DescriptionError
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _HEAD = """\
@@ -50,6 +51,9 @@ _COOKIE = """\
 def describe_compose(compose: Path, file: Path) -> str:
     """Return the text of the target's file, which will be at `file`. Raises DescriptionError."""
     project = ComposeFile.read(compose)
+    if not any(service.role for service in project.services):
+        found = ", ".join(f"{service.name} ({service.reason})" for service in project.services)
+        raise DescriptionError(f"{compose} has no service that users reach: {found}")
     framework, why = find_framework(project.of(Role.NODE))
     parts = [
         _HEAD.format(compose=compose.name, name=file.name),

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from deploy import Cluster, ClusterError, ClusterSpec
 from loadtest.checker import Kind
+from loadtest.comparison import Comparison, System
 from loadtest.report.comparison import OURS, compare, render_comparison
 from loadtest.results import read_results
+from loadtest.suite import SuiteLoad
 from tests.support.report_results import Run
 
 OTHER = "Django 5.2, sessions in the cache"
@@ -82,3 +85,35 @@ def test_losses_of_several_kinds_are_all_in_the_cell(tmp_path: Path) -> None:
     (found,) = cell.found
     found.total.found[Kind.REVIVED] = 3
     assert "**3** logouts undone" in cell.text
+
+
+WRITES = Run(name="concurrent-writes", number=15, variant="redis", title="concurrent writes", fault="nothing")
+
+
+def refuse(spec: ClusterSpec) -> Cluster:
+    raise ClusterError(f"no {spec.nodes} nodes here")
+
+
+@pytest.mark.parametrize(
+    ("run", "there_are", "more"),
+    [
+        (WRITES, 1, 1),  # nothing lost: a second one confirms it
+        (WRITES, 2, 0),
+        (replace(WRITES, lost=10), 2, 1),  # a figure
+        (replace(WRITES, lost=10), 3, 0),
+        (Run(), 2, 1),  # the gap is a figure
+        (Run(), 3, 0),
+    ],
+)
+def test_a_figure_has_three_runs_and_a_yes_or_no_two(tmp_path: Path, run: Run, there_are: int, more: int) -> None:
+    for number in range(1, there_are + 1):
+        replace(run, run=number).write(tmp_path)
+    comparison = Comparison([System(None, None)], [run.name], SuiteLoad(), tmp_path, refuse)
+    results = list(comparison.run(lambda _: None))
+    assert [result.reason for result in results] == ["the experiment runs: no 3 nodes here"] * more
+    assert all(result.run > there_are for result in results)
+
+
+def test_what_can_not_be_measured_is_tried_twice(tmp_path: Path) -> None:
+    comparison = Comparison([System(None, None)], ["kill-node"], SuiteLoad(), tmp_path, refuse)
+    assert [result.run for result in comparison.run(lambda _: None)] == [1, 2]

@@ -157,6 +157,7 @@ def test_the_path_of_the_compose_file_is_relative_to_the_new_file(tmp_path: Path
         ("services: [", "compose.yaml:1: not YAML: expected the node content, but found '<stream end>'"),
         ("a: 1\nb: *x\n", "compose.yaml:2: not YAML: found undefined alias 'x'"),
         ("version: '3'", "compose.yaml is not a compose file: it has no services"),
+        ("services: {a: {image: grafana/grafana}}", "compose.yaml has no service that users reach: a (image grafana)"),
         ("- a", "compose.yaml is not a compose file: it has no services"),
     ],
 )
