@@ -20,7 +20,7 @@ target_option = click.option(
     "--target",
     "file",
     metavar="FILE",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path),
     help="The target that this file describes (docs/targets.md), in place of clusters of this project.",
 )
 
