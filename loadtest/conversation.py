@@ -4,6 +4,7 @@ from loadtest.browser import Browser, Received
 from loadtest.history import Action, OpOutcome
 from loadtest.http import Answer, Exchange, Response
 
+_NOTHING = Received()
 NO_COOKIE = "the login set no cookie"
 
 
@@ -18,7 +19,7 @@ class Conversation:
         self.request = self.main = next(exchange)
         self.sent = self.main_sent = browser.sending(cookie)
         self.answer: Answer | None = None
-        self.received = Received()
+        self.received = _NOTHING
         self._came: Received | None = None
 
     @property

@@ -186,8 +186,6 @@ class SessionUser(FastHttpUser):
             with gevent.Timeout(patience, GaveUpError):
                 while talk.answer is None:
                     request = talk.request
-                    if request is talk.main:
-                        started = now()
                     with self.client.request(
                         request.method,
                         request.path,
@@ -206,6 +204,8 @@ class SessionUser(FastHttpUser):
                             talk.fail(type(response.error).__name__, refused=refused)
                         if (answer := talk.answer) is None:
                             response.success()
+                            if request.before:  # the operation itself begins now
+                                started = now()
                             continue
                         replaced = talk.received.replaced
                         logged_out = expectation is not None and expectation.update(operation.action, answer, replaced)

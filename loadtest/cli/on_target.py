@@ -20,7 +20,7 @@ target_option = click.option(
     "--target",
     "file",
     metavar="FILE",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path),
     help="The target that this file describes (docs/targets.md), in place of clusters of this project.",
 )
 
@@ -75,6 +75,9 @@ def list_fitting(target: DescribedTarget, console: Console) -> None:
             said = ", ".join(faults) or "load alone"
         table.add([str(experiment.number), experiment.name, "no:" if one is None else "yes", said])
     console.print(table.render())
+    if (cluster := target.cluster) is not None:
+        members = ", ".join(map(cluster.show, cluster.own_names()))
+        console.print(f"\nMembers: {members}", markup=False, highlight=False)
     if target.lacks:
         console.print("\nNot looked for:")
         for what, why in target.lacks.items():

@@ -15,6 +15,7 @@ import msgspec
 from deploy import Cluster, ClusterError, ClusterSpec, Member, StoreKind
 from deploy.compose.watched import WatchedCluster, find_shop
 from loadtest.checker.phases import FAULT, UNDO
+from loadtest.claims.claim import Lacks
 from loadtest.console.archive import Archive
 from loadtest.console.board import Board, EntryKind, Order
 from loadtest.console.commands import COMMANDS, ClusterStage, ClusterState, Network, refuse, undo_all
@@ -134,6 +135,11 @@ class Director:
                 self._log(EntryKind.QUEUED, job)
             self._changed.notify_all()
         return job.id
+
+    @property
+    def lacks(self) -> Lacks:
+        """What the target's answers do not show."""
+        return {} if self._target is None else self._target.lacks
 
     @property
     def waiting(self) -> tuple[Waiting, ...]:

@@ -11,6 +11,7 @@ from typing import Any, Self, cast
 from deploy import Cluster, ClusterError, ClusterSpec
 from deploy.compose.docker import require_engine
 from loadtest.checker import Findings
+from loadtest.claims.claim import Lacks
 from loadtest.console.archive import Archive, describe_claim
 from loadtest.console.live_claims import LiveClaim, judge_live
 from loadtest.console.live_load import LATE
@@ -60,6 +61,7 @@ class LiveRun:
     cases: Sequence[Case]
     stage: RunStage = RunStage.RUNNING
     status: Status = field(default_factory=lambda: Status("", 0, 0))
+    lacks: Lacks = field(default_factory=dict)
     cluster: Cluster | None = None
     results: list[Result] = field(default_factory=list)
     reached: int = 0
@@ -86,7 +88,8 @@ class LiveRun:
         if status.number != number:
             self.reached = 0
         if status.number != number or status.findings is not findings:
-            self.claims, self._judged = judge_live(self.case, status.findings), (status.number, status.findings)
+            self.claims = judge_live(self.case, status.findings, self.lacks)
+            self._judged = status.number, status.findings
             self.counted_until = now() - LATE
         following = self.words[self.reached :]
         if status.stage in following:
@@ -167,8 +170,8 @@ class Experiments:
             fitting = fit([experiment], self._target, wanted if "." in name else {}).experiments
             suite = replace(suite, experiments=fitting, target=cast("Target", _Entered(self._target)))
         suite = replace(suite, first=self.archive.next_run([case.name for case in suite.cases]))
-        run = self.newest = LiveRun(name, suite.cases)
-        run.claims = judge_live(run.case, None)
+        run = self.newest = LiveRun(name, suite.cases, lacks={} if suite.target is None else suite.target.lacks)
+        run.claims = judge_live(run.case, None, run.lacks)
         try:
             self.archive.own.mkdir(parents=True, exist_ok=True)
             for result in suite.run(self._watch):

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from loadtest.checker import Findings
-from loadtest.claims.claim import Claim, Observed, Verdict
+from loadtest.claims.claim import Claim, Lacks, Observed, Verdict
 from loadtest.experiment import ARRIVAL, Case
 from loadtest.faults import NOTHING
 from loadtest.suite import STEADY_AFTER, check_before, name_before
@@ -24,6 +24,8 @@ class ClaimState(StrEnum):
     """Its phase has not begun, there is too little data, or it needs the whole history."""
     SO_FAR = "so_far"
     NOT_SO_FAR = "not_so_far"
+    UNSEEN = "unseen"
+    """The target does not show it."""
 
 
 class LiveClaim(msgspec.Struct, frozen=True):
@@ -55,14 +57,18 @@ class _Later:
         raise _NotYet
 
 
-def judge_live(case: Case, findings: Findings | None) -> tuple[LiveClaim, ...]:
-    """Return all claims of a case as they stand, in the order of the result. None: there are no findings yet."""
+def judge_live(case: Case, findings: Findings | None, lacks: Lacks | None = None) -> tuple[LiveClaim, ...]:
+    """Return all claims of a case as they stand, in the order of the result. None: there are no findings yet.
+
+    `lacks` is what the target does not show.
+    """
+    unseen = lacks or {}
     by_phase = ((ARRIVAL, case.variant.arrival), *((phase.name, phase.claims) for phase in case.phases))
     begin = _find_begin(case)
     before = Claim(name_before(case), lambda seen: check_before(case, seen))
-    found = [_judge(before, "", case.phases[0].name, findings)]
-    found += [_judge(claim, phase, phase, findings) for phase, claims in by_phase for claim in claims]
-    found += [_judge(claim, "", claim.phase or begin, findings) for claim in case.variant.claims]
+    found = [_judge(before, "", case.phases[0].name, findings, unseen)]
+    found += [_judge(claim, phase, phase, findings, unseen) for phase, claims in by_phase for claim in claims]
+    found += [_judge(claim, "", claim.phase or begin, findings, unseen) for claim in case.variant.claims]
     if case.fault != NOTHING.what:
         found.append(LiveClaim(STEADY_AFTER, "", ClaimState.NOT_YET))  # until it is undone, at the end
     return tuple(found)
@@ -74,16 +80,19 @@ def _find_begin(case: Case) -> str:
     return next((phase.name for phase in phases if phase.fault.seconds), phases[-1].name)
 
 
-def _judge(claim: Claim, phase: str, begin: str, findings: Findings | None) -> LiveClaim:
+def _judge(claim: Claim, phase: str, begin: str, findings: Findings | None, lacks: Lacks) -> LiveClaim:
+    if why := claim.find_missing(lacks):
+        return LiveClaim(claim.text, phase, ClaimState.UNSEEN, why)
+    text = claim.describe(lacks)
     if findings is None or begin not in findings.phases:
-        return LiveClaim(claim.text, phase, ClaimState.NOT_YET)
+        return LiveClaim(text, phase, ClaimState.NOT_YET)
     later: Any = _Later()
     seen = Observed(findings, ops=later, probes=later, timing=later).within(phase or None)
     try:
         result = claim.check(seen)
     except _NotYet:
-        return LiveClaim(claim.text, phase, ClaimState.NOT_YET)
+        return LiveClaim(text, phase, ClaimState.NOT_YET)
     state = {Verdict.HOLDS: ClaimState.SO_FAR, Verdict.BROKEN: ClaimState.NOT_SO_FAR}.get(
         result.verdict, ClaimState.NOT_YET
     )
-    return LiveClaim(claim.text, phase, state, result.seen or result.reason)
+    return LiveClaim(text, phase, state, result.seen or result.reason)

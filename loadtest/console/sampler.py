@@ -186,6 +186,7 @@ class Sampler(threading.Thread):
             "cluster": {
                 "url": self._find_url(cluster) if state.stage is ClusterStage.RUNNING else "",
                 "target": "" if state.described is None else state.described.title,
+                "lacks": self._director.lacks,
                 "store": state.spec.store if state.described is None else None,
                 "database": state.spec.database,
                 "node": state.spec.node,

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 
 _ON_TARGET = (
-    "this view follows a session of the shop into its store: on a target, `session-cluster target check` follows one"
+    "this view follows a session of the shop into its store, which a target has not: `session-cluster target check`"
+    " shows what its requests say"
 )
 
 

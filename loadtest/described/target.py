@@ -1,10 +1,12 @@
 """The target that a file describes: what load tests, experiments and the console need of it."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from deploy import ClusterError
 from loadtest.checker import Kind
 from loadtest.claims.claim import Sight
 from loadtest.conversation import Conversation
@@ -56,7 +58,11 @@ class DescribedTarget:
     def description(self) -> Mapping[str, Any]:
         """Description for records."""
         runtime = self.described.file.runtime
-        return {"node": self.title, "runtime": None if runtime is None else runtime.kind.value}
+        known = {"node": self.title, "runtime": None if runtime is None else runtime.kind.value}
+        with suppress(ClusterError):  # its engine does not answer
+            if self.cluster is not None:
+                known["members"] = ", ".join(map(self.cluster.show, self.cluster.own_names()))
+        return known
 
     def __enter__(self) -> Self:
         if self.cluster is not None:

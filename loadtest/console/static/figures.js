@@ -8,13 +8,14 @@ export function Figures({ page }) {
   const recent = load?.state === "running" ? counts?.recent : null;
   const missing = stage !== "running" ? "" : load.state === "running" ? t("too_few") : whyNoLoad(load);
   const dash = "–";
+  const unseen = page.state.snapshot?.cluster.lacks?.["update lost"]; // why nobody looks for them on a target
   return html`<section class="figures ${counts?.old ? "old" : ""}" aria-label=${t("figures")}>
     <${Figure} name="requests" value=${counts ? number(counts.operations) : dash}
       note=${recent ? t("per_second", { rate: number(recent.rate) }) : missing} />
     <${Figure} name="logged_out" tone=${counts?.users_logged_out ? "out" : counts ? "good" : ""}
       value=${counts ? number(counts.users_logged_out) : dash} note=${counts ? ofUsers(counts.users, load.users) : ""} />
-    <${Figure} name="updates_lost" tone=${counts?.updates_lost ? "out" : counts ? "good" : ""}
-      value=${counts ? number(counts.updates_lost) : dash} note=${t("updates_lost_note")} />
+    <${Figure} name="updates_lost" tone=${counts?.updates_lost ? "out" : counts && !unseen ? "good" : ""}
+      value=${counts && !unseen ? number(counts.updates_lost) : dash} note=${unseen ? t("unseen", { why: unseen }) : t("updates_lost_note")} />
     <${Figure} name="failed" tone=${counts?.failed ? "bad" : counts ? "good" : ""}
       value=${counts ? number(counts.failed) : dash} note=${t("failed_note")} />
     <${Figure} name="latency" value=${recent ? latency(recent) : dash}

@@ -5,7 +5,7 @@ import { Said } from "./said.js";
 import { clock, number, say, t } from "./text.js";
 
 const SHAPES = { running: "●", drained: "◐", paused: "||", ended: "✕" };
-const SIGNS = { so_far: "✓", not_so_far: "✗", not_yet: "○" };
+const SIGNS = { so_far: "✓", not_so_far: "✗", not_yet: "·", unseen: "○" };
 
 export const isRunning = (run) => ["running", "stopping"].includes(run?.stage);
 

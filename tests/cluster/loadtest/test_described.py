@@ -11,9 +11,10 @@ from deploy.local.redis_server import RedisBinary
 from deploy.ports import free_ports
 from loadtest.claims.claim import Verdict
 from loadtest.results import read_results
-from tests.support.commands import interrupt_command, run_command
+from tests.support.commands import interrupt_command, run_command, running_console
+from tests.support.console_client import ConsoleClient
 from tests.support.described import COUNT, write_small_shop
-from tests.support.waiting import wait_until
+from tests.support.waiting import lives, wait_until
 
 
 @pytest.mark.alone
@@ -71,6 +72,32 @@ def test_sigterm_undoes_the_fault_of_what_was_found_and_ends_what_was_started(tm
     finally:
         store.kill()
         store.wait()
+
+
+def test_the_console_breaks_and_repairs_a_target(tmp_path: Path) -> None:
+    file = write_small_shop(tmp_path, requests=COUNT).path
+    with running_console(tmp_path, "--target", str(file), "--users", "4") as (process, address):
+        console = ConsoleClient(address)
+        wait_until(lambda: console.operations() > 10, "users work")
+        snapshot = console.ask("state")
+        assert {one["name"]: one["own_name"] for one in snapshot["members"]} == {
+            "proxy": "front", "node-1": "web-a", "node-2": "web-b", "store": "redis"
+        }  # fmt: skip
+        assert snapshot["cluster"]["target"] == "Shop"
+        assert snapshot["refused"]["experiment scale"]["values"]["why"] == (
+            "the runtime processes can't change the number of nodes"
+        )
+        assert console.answer("commands", {"do": "nodes", "to": "3"})[0] == 409
+        status, refused = console.answer("session/")
+        assert (status, "which a target has not" in refused["error"]) == (409, True)
+        console.ask("commands", {"do": "kill", "on": "node-2"})
+        wait_until(lambda: console.member("node-2")["state"] == "ended", "it is killed")
+        console.ask("commands", {"do": "undo"})
+        wait_until(lambda: console.member("node-2")["state"] == "running", "it runs again")
+        family = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
+        wait_until(lambda: not lives(*family), "every process has ended")
 
 
 @pytest.mark.alone

@@ -1,4 +1,4 @@
-"""Random faults on real clusters, a quarter of a minute for each store: nothing is lost; where something is, the run ends."""
+"""Random faults on real clusters, for each store: nothing is lost; where something is, the run ends."""
 
 import signal
 import subprocess

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadtest.checker import Checker
+from loadtest.checker import Checker, Kind
 from loadtest.console.live_claims import ClaimState, LiveClaim, judge_live
 from loadtest.experiment import ARRIVAL, Case
 from loadtest.experiments import BY_NAME, EXPERIMENTS
@@ -59,6 +59,15 @@ def case_of(name: str) -> Case:
 
 
 NOTHING_LOST = "no session, update or logout is lost"
+
+
+def test_what_a_target_does_not_show_is_not_looked_for_from_the_beginning() -> None:
+    case, text = case_of("concurrent-writes"), "no update is lost, whatever the order of the writes"
+    live = {one.claim: one for one in judge_live(case, None, dict.fromkeys(Kind, "nothing is shown"))}
+    assert (live[text].state, live[text].seen) == (ClaimState.UNSEEN, "nothing is shown")
+    some = [one.claim for one in judge_live(case, None, {Kind.UPDATE_LOST: "no counter"})]
+    assert text not in some
+    assert any(claim.startswith("no session is lost, no old value is shown") for claim in some)
 
 
 def test_before_its_phase_a_claim_is_not_judged() -> None:

@@ -1,5 +1,6 @@
 """The TOML file of a target: what it says, and each mistake in one line with its file and line number."""
 
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -151,3 +152,12 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(DescriptionError, match=r"^cannot read .*shop\.toml: No such file or directory$"):
         read_description(tmp_path / "shop.toml")
+
+
+def test_the_example_of_the_documentation_is_a_target(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[4] / "docs" / "targets.md").read_text()
+    begin = page.index('    name = "Shop"')
+    example = textwrap.dedent(page[begin : page.index("\nA key that", begin)])
+    file = read_description(write(tmp_path, example)).file
+    assert [name for name, _ in file.requests.named()] == ["look", "login", "logout", "count", "add"]
+    assert len([line for line in example.splitlines() if line]) <= 40

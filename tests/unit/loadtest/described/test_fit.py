@@ -65,6 +65,7 @@ def test_an_outage_is_a_kill_where_nothing_can_pause_and_a_cut_behind_a_proxy(tm
     [
         ("scale", ALL.replace(', scale = "true"', ""), LOGOUT, "the runtime commands has no action scale"),
         ("kill-node", ALL.replace('"a", "b"', '"a"'), LOGOUT, "runtime.roles names no node-2"),
+        ("kill-node", ALL.replace(' restart = "true",', ""), LOGOUT, "the runtime commands has no action restart"),
         ("kill-node", "", LOGOUT, "the file has no runtime"),
         ("concurrent-writes", ALL, LOGOUT, "the file has no request count or add"),
         ("late-writes", ALL, COUNT, "the file has no request logout"),
