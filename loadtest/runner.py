@@ -366,10 +366,12 @@ def make_header(target: Target, profile: LoadProfile, title: str, started: float
 
 def make_session_endpoint(target: Target) -> Endpoint:
     """Return what a prober requests with a session of its own. Raises TargetError if the login fails."""
+    look = target.adapter.look
     return Endpoint(
         name=SESSION,
-        url=target.url + target.adapter.look.path,
+        url=target.url + look.path,
         cookie=log_in(target),
+        headers=dict(look.headers or {}),
         authority=None if target.authority is None else str(target.authority.resolve()),
         insecure=target.insecure,
     )

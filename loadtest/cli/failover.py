@@ -137,6 +137,8 @@ def run(
     share = SHORT if short else 1.0
     kind = NodeKind(node)
     if file is not None:
+        if everything and names:
+            raise click.UsageError(f"--all and names exclude each other; leave out {' '.join(names)} or --all")
         if place or nginx or store_server or kind is not NodeKind.FLASK:
             raise click.UsageError("--on, --node, --nginx and --store-server are for clusters of this project")
         suite = _make_target_suite(file, variants, SuiteLoad(users, share=share), folder, repeat)

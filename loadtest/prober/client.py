@@ -28,7 +28,7 @@ class ProberError(Exception):
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A probed URL: GET `url`, with this Cookie header if any. `name` is its name in the history.
+    """A probed URL: GET `url`, with this Cookie header if any, and more `headers`. `name` is its name in the history.
 
     For https, `authority` is the certificate of the authority (None: those that the system trusts); `insecure` accepts
     any certificate.
@@ -37,6 +37,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     url: str
     cookie: str = ""
+    headers: dict[str, str] = {}
     authority: str | None = None
     insecure: bool = False
 

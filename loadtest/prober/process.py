@@ -39,7 +39,8 @@ async def ask(endpoint: Endpoint) -> ProbeResponse:
     reader, writer = await asyncio.open_connection(url.hostname, url.port or (443 if context else 80), ssl=context)
     try:
         path = f"{url.path or '/'}{'?' + url.query if url.query else ''}"
-        lines = [f"GET {path} HTTP/1.1", f"Host: {url.netloc}", "Accept: application/json", "Connection: close"]
+        lines = [f"GET {path} HTTP/1.1", f"Host: {url.netloc}", "Connection: close"]
+        lines += [f"{name}: {text}" for name, text in ({"Accept": "application/json"} | endpoint.headers).items()]
         if endpoint.cookie:
             lines.append(f"Cookie: {endpoint.cookie}")
         writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))

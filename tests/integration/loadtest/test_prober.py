@@ -2,16 +2,19 @@
 
 import asyncio
 import socket
+import ssl
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
+from deploy.certificate import make_certificate
 from loadtest.history import OpOutcome, Probe, now
 from loadtest.prober import Endpoint, Prober, ProberError
 from loadtest.prober.client import INTERVAL
@@ -85,6 +88,47 @@ def test_no_answer_in_time_is_unknown_and_a_refused_connection_is_a_failure(monk
     gone = some_probes(prober(url), 3)
     assert (slow.outcome, slow.error) == (OpOutcome.UNKNOWN, "no answer within 0.3 s")
     assert {(probe.outcome, probe.error) for probe in gone} == {(OpOutcome.FAIL, "ConnectionRefusedError")}
+
+
+def test_a_probe_sends_the_headers_and_the_cookie_that_it_is_given() -> None:
+    seen: list[bytes] = []
+
+    def serve(connection: socket.socket) -> None:
+        seen.append(connection.recv(65536))
+        connection.sendall(GOOD)
+
+    with tcp_server(serve) as port:
+        given = {"Accept": "text/html", "X-Tenant": "7"}
+        endpoint = Endpoint(name="0", url=f"http://127.0.0.1:{port}/me", cookie="sid=1", headers=given)
+        asyncio.run(probe(endpoint, now()))
+    lines = seen[0].decode().split("\r\n")
+    assert [line for line in lines if line.startswith(("Accept", "X-Tenant", "Cookie"))] == [
+        "Accept: text/html", "X-Tenant: 7", "Cookie: sid=1"
+    ]  # fmt: skip
+
+
+def test_a_certificate_of_a_private_authority_is_trusted_by_its_file_or_not_checked(tmp_path: Path) -> None:
+    made = make_certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made.certificate, made.key)
+
+    def serve(connection: socket.socket) -> None:
+        with suppress(ssl.SSLError), context.wrap_socket(connection, server_side=True) as wrapped:
+            wrapped.recv(65536)
+            wrapped.sendall(GOOD)
+
+    with tcp_server(serve) as port:
+        url = f"https://127.0.0.1:{port}/me"
+        endpoints = [
+            Endpoint(name="trusted", url=url, authority=str(made.authority)),
+            Endpoint(name="insecure", url=url, insecure=True),
+            Endpoint(name="unknown", url=url),
+        ]
+        probes = some_probes(Prober(endpoints), 6)
+    found = {(one.target, one.outcome, one.status) for one in probes}
+    assert found == {
+        ("trusted", OpOutcome.OK, 200), ("insecure", OpOutcome.OK, 200), ("unknown", OpOutcome.UNKNOWN, 0)
+    }  # fmt: skip
 
 
 def test_each_endpoint_is_probed_at_the_whole_rate_however_long_the_answers_take() -> None:
