@@ -179,3 +179,43 @@ def test_with_changing_cookies_the_newest_is_sent_until_the_logout() -> None:
     assert browser.sending().cookie == "two"
     browser.fresh()
     assert browser.sending().cookie is None
+
+
+def test_the_page_that_a_write_redirects_to_is_a_look_of_its_own() -> None:
+    browser = Browser("alice-1", "sid")
+    browser.receive(["sid=one"], browser.sending(), Action.LOGIN)
+    to = adapter(count={"counter": {"css": "#n"}, "user": {"css": "#user"}})
+    operation = Operation(Action.VISIT)
+    write = Conversation(to.exchange(operation, "alice", "", browser.value), browser, operation.action)
+    assert write.look() is None
+    write.take(Response(302, b"", lambda name: ["/"] if name == "Location" else []))
+    assert write.answer == Answer(OK), "other writes may come before the page is read"
+    look = write.look()
+    assert look is not None
+    assert (look.request.method, look.request.path) == ("GET", "/")
+    look.take(Response(200, PAGE, lambda _: []))
+    assert look.answer == Answer(OK, "alice", 1234)
+
+
+def test_a_write_whose_page_finds_nobody_was_carried_out_all_the_same() -> None:
+    browser = Browser("alice-1", "sid")
+    browser.receive(["sid=one"], browser.sending(), Action.LOGIN)
+    write = Conversation(
+        adapter().exchange(Operation(Action.VISIT), "alice", "", browser.value), browser, Action.VISIT
+    )  # fmt: skip
+    write.take(Response(302, b"", lambda name: ["/"] if name == "Location" else []))
+    look = write.look()
+    assert look is not None
+    look.take(Response(302, b"", lambda name: ["/login"] if name == "Location" else []))
+    assert (write.answer, look.answer) == (Answer(OK), Answer(OK, None))
+
+
+def test_no_look_follows_a_write_that_went_into_another_session() -> None:
+    browser = Browser("alice-1", "sid")
+    browser.receive(["sid=one"], browser.sending(), Action.LOGIN)
+    write = Conversation(adapter().exchange(Operation(Action.VISIT), "alice", "", browser.value), browser, Action.VISIT)
+    headers = {"Location": ["/"], "Set-Cookie": ["sid=two"]}
+    write.take(Response(302, b"", lambda name: headers.get(name, [])))
+    assert write.answer == Answer(OK)
+    assert write.received.replaced is True
+    assert write.look() is None
