@@ -1,0 +1,23 @@
+"""Users with several tabs on an application that a file describes and that keeps all it is told: nothing is found."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import run_command
+from tests.support.plain_shop import FILE, PlainShop, serving_shop
+
+LOAD = ("--users", 12, "--wait", 0.05, 0.2, "--duration", 3, "--spawn-rate", 100)
+
+
+@pytest.mark.parametrize("mix", ["shared-writers", "logout-race", "browsers"])
+def test_tabs_find_nothing_wrong_with_an_application_that_redirects_after_each_write(tmp_path: Path, mix: str) -> None:
+    with serving_shop(PlainShop(checks_token=False)) as url:
+        (tmp_path / "shop.toml").write_text(FILE.replace("URL", url).replace("count = 6", "count = 12"))
+        out = tmp_path / "out"
+        done = run_command("load", "--target", tmp_path / "shop.toml", *LOAD, "--mix", mix, "--out", out)
+    assert done.returncode == 0, done.stdout + done.stderr
+    record = json.loads((out / "load.json").read_text())
+    assert record["findings"]["examples"] == {}
+    assert record["verdicts"]["nothing lost"]["verdict"] == "holds"
