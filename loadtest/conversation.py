@@ -15,7 +15,8 @@ class Conversation:
     """
 
     def __init__(self, exchange: Exchange, browser: Browser, action: Action, cookie: str | None = None) -> None:
-        self._exchange, self._browser, self._action, self._cookie = exchange, browser, action, cookie
+        self._exchange, self._browser, self._action = exchange, browser, action
+        self._given = self._cookie = cookie
         self.request = self.main = next(exchange)
         self.sent = self.main_sent = browser.sending(cookie)
         self.answer: Answer | None = None
@@ -36,17 +37,23 @@ class Conversation:
         brought = len(browser.brought)
         came = browser.receive(response.header("Set-Cookie"), self.sent, self._action)
         self._came = came if self._came is None else self._came.then(came)
+        if len(browser.brought) > brought:  # a session that the browser is not to keep, and this operation is in
+            self._cookie = browser.brought[-1]
         try:
             following = self._exchange.send(response)
         except StopIteration as end:
             self._end(end.value)
             return
-        if len(browser.brought) > brought:  # a session that the browser is not to keep, and this operation is in
-            self._cookie = browser.brought[-1]
         self.sent = browser.sending(self._cookie)
         if self.request.before:
             self.main, self.main_sent = following, self.sent
         self.request = following
+
+    def look(self) -> "Conversation | None":
+        """Return the look that follows; None for none, or if the answers are of another session than the browser's."""
+        if self.answer is None or self.answer.then is None or self._cookie != self._given:
+            return None
+        return Conversation(self.answer.then, self._browser, Action.LOOK, self._given)
 
     def fail(self, reason: str, *, refused: bool = False) -> None:
         """Note that no answer came. A `refused` connection reached no server."""
@@ -60,7 +67,7 @@ class Conversation:
                 self.answer = Answer(OpOutcome.UNKNOWN, error=what)
                 return
             if self.sent.header:  # the session may be in another cookie
-                answer = Answer(OpOutcome.OK)
+                answer = Answer(OpOutcome.OK, then=answer.then)
         if answer.outcome is OpOutcome.OK and self._came is not None:
             self.received = self._came
         self.answer = answer

@@ -4,7 +4,7 @@ Only an `Adapter` knows the interface, so another application needs only another
 """
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
@@ -67,7 +67,8 @@ class Response(NamedTuple):
 class Answer:
     """How an operation ended, and the values that its answer shows (UNSET: not shown).
 
-    `user` None: no user is logged in. `error` is the failure as HTTP; empty: none.
+    `user` None: no user is logged in. `error` is the failure as HTTP; empty: none. `then` are the requests of a look
+    that follows, such as that of the page which a write redirects to: what it shows is not the write's own answer.
     """
 
     outcome: OpOutcome
@@ -75,6 +76,7 @@ class Answer:
     visits: int | UnsetType = UNSET
     cart: Mapping[str, int] | UnsetType = UNSET
     error: str = ""
+    then: "Exchange | None" = field(default=None, compare=False)
 
 
 ADDRESS = "http://HOST[:PORT] or https://HOST[:PORT]"

@@ -4,7 +4,7 @@ import http.client
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
@@ -217,11 +217,15 @@ def make_browser(target: Target) -> Browser:
 
 
 def converse(target: Target, talk: Conversation) -> Reply:
-    """Send the requests of an operation. Raises OSError and HTTPException."""
+    """Send the requests of an operation, and of the look that follows. Raises OSError and HTTPException."""
     hops: list[Hop] = []
     with closing(_connect(target)) as connection:
         while (answer := talk.answer) is None:
             hops.append(_send_one(connection, talk))
+        if (look := talk.look()) is not None:
+            while (shown := look.answer) is None:
+                hops.append(_send_one(connection, look))
+            answer = replace(shown, outcome=answer.outcome)
     main = next(hop for hop in hops if hop.request is talk.main)
     cookies = {name: pair for hop in hops for name, pair in hop.cookies.items()}
     session = cookies.get(target.session_cookie) or cookies.get(f"__Host-{target.session_cookie}", "")

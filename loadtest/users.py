@@ -139,15 +139,28 @@ class SessionUser(FastHttpUser):
         password: str = "",
         patience: float | None = None,
     ) -> Op:
-        """Send one operation, record it and tell Locust.
+        """Send one operation, record it and tell Locust. The look that its answer leads to is recorded by itself.
 
         `cookie`, `browser` and `password` replace those of the user. Without an expectation, every answer is accepted.
         The user gives up after `patience` seconds.
         """
-        browser, adapter = browser or self.browser, self.load.adapter
-        operation = self.load.adapt(operation)
-        exchange = adapter.exchange(operation, self.account, password or self._password, browser.value)
+        browser, operation = browser or self.browser, self.load.adapt(operation)
+        exchange = self.load.adapter.exchange(operation, self.account, password or self._password, browser.value)
         talk = Conversation(exchange, browser, operation.action, cookie)
+        op = self._carry_out(operation, talk, who, expectation, patience)
+        if (look := talk.look()) is not None:
+            self._carry_out(Operation(Action.LOOK), look, who, expectation, patience)
+        return op
+
+    def _carry_out(
+        self,
+        operation: Operation,
+        talk: Conversation,
+        who: str,
+        expectation: Expectation | None,
+        patience: float | None,
+    ) -> Op:
+        adapter = self.load.adapter
         started = now()
         main: Any = None  # the response to its main request
         expected_user = UNSET if expectation is None else expectation.user

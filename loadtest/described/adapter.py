@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Generator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode, urljoin, urlsplit
@@ -133,15 +134,36 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
             return _nobody(action, may_fail=may_fail)
         if (complaint := _find_complaint(spec, response.status, path)) is not None:
             return Answer(OpOutcome.FAIL, error="" if may_fail else complaint)
-        if not (spec.user or spec.logged_in or spec.counter or spec.items) and (logged_out or not self._has_body_rule):
+        shows = spec.user or spec.logged_in or spec.counter or spec.items
+        redirected = path is not None and spec.follow
+        if redirected and action in _WRITES - {Action.LOGIN}:
+            # It was carried out. The page behind it is a look: other writes may have come in between.
+            then = self._look_after(spec, request, response, account) if shows and not logged_out else None
+            return Answer(OpOutcome.OK, then=then)
+        if not shows and (logged_out or not self._has_body_rule):
             return Answer(OpOutcome.OK)
         last = yield from self._follow(request, response, follow=spec.follow)
+        if isinstance(last, Answer) and last.error:
+            return last
+        shown = None if isinstance(last, Answer) else Page(last)
+        if shown is not None and (logged_out or not matches(self.anonymous, shown)):
+            answer = self._read(spec, operation, account, shown)
+        else:
+            answer = _nobody(action, may_fail=may_fail)
+        if redirected and action is Action.LOGIN and answer.outcome is OpOutcome.FAIL:
+            answer = replace(answer, outcome=OpOutcome.UNKNOWN)  # it may have been carried out
+        return answer
+
+    def _look_after(self, spec: RequestSpec, request: Request, response: Response, account: str) -> Exchange:
+        """Return the requests of the look that a write redirects to."""
+        look = Operation(Action.LOOK)
+        last = yield from self._follow(request, response)
         if isinstance(last, Answer):
-            return _nobody(action, may_fail=may_fail) if last.user is None and not logged_out else last
+            return last
         shown = Page(last)
-        if not logged_out and matches(self.anonymous, shown):
-            return _nobody(action, may_fail=may_fail)
-        return self._read(spec, operation, account, shown)
+        if matches(self.anonymous, shown):
+            return _nobody(look.action, may_fail=False)
+        return self._read(spec, look, account, shown)
 
     @property
     def _has_body_rule(self) -> bool:

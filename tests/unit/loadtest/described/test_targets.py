@@ -1,5 +1,7 @@
 """The files of the targets that come with the project."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -48,3 +50,26 @@ def test_the_users_are_those_that_the_applications_know() -> None:
     users = msgspec.json.decode((TARGETS / "users.json").read_bytes())["users"]
     for path in FILES:
         assert PARSED[path].file.users.accounts == users
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "usage: python -m loadtest.targets.run PROGRAM ARGUMENT..."),
+        (["no-such-program"], "cannot run no-such-program"),
+    ],
+)
+def test_a_server_that_can_not_start_says_so_in_one_line(words: list[str], message: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "loadtest.targets.run", *words]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(message)
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_server_has_the_programs_of_the_wheels(tmp_path: Path) -> None:
+    shell = ["sh", "-c", "for one in nginx valkey-server python; do command -v $one; done"]
+    done = subprocess.run(
+        [sys.executable, "-m", "loadtest.targets.run", *shell], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert [Path(line).name for line in done.stdout.splitlines()] == ["nginx", "valkey-server", "python"]
