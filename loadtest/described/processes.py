@@ -26,6 +26,8 @@ _ORDER = (Role.STORE, Role.SENTINEL, Role.NODE, Role.PROXY)
 """In which members start: each needs those before it."""
 _CLOCK = 2.0
 """Seconds by which the time of a file and that of a process may differ."""
+_SECONDS_ALIVE = 0.3
+"""How long a member without a readiness request must live to count as started."""
 _POLL = 0.01
 
 
@@ -234,13 +236,15 @@ class ProcessesCluster(DescribedCluster):
         """Block until a member answers, or raise with the last line of its log. A program that goes into the background
         is found by its pid file."""
         timeout = self.runtime.start_timeout
+        lives_from = time.monotonic() + (_SECONDS_ALIVE if self._spec(name).ready is None else 0.0)
 
         def has_decided() -> bool:
             if self._processes[name].ended() and (found := self._read_pid_file(name)) is not None:
                 self._processes[name] = found
                 if name not in self._found and self._reaper is not None and os.getpgid(found.pid) != os.getpgrp():
                     self._reaper.adopt(os.getpgid(found.pid))
-            return self._is_ready(name) or self._processes[name].ended()
+            is_ready = time.monotonic() >= lives_from and self._is_ready(name)
+            return is_ready or self._processes[name].ended()
 
         if not holds_within(has_decided, timeout, _POLL):
             raise ClusterError(f"{self._where(name)}: {self.show(name)} did not answer within {timeout:g} s")

@@ -20,11 +20,12 @@ export const sessionView = {
       setInterval(() => isShown() && Date.now() >= own.received + POLL && ask("session/"), 300);
     }
     const waits = page.live && !isRunning();
+    const missing = waits ? t("session_no_cluster") : onTarget() ? t("session_on_target") : own.problem;
     return html`<div class="session">
       <section class="steps" aria-label=${t("session_steps")}>
         <h2>${t("session_steps")}</h2>
         <p class="note">${t("session_intro")}</p>
-        ${(waits || own.problem) && html`<p class="fault-note" role="status">${waits ? t("session_no_cluster") : own.problem}</p>`}
+        ${missing && html`<p class="fault-note" role="status">${missing}</p>`}
         <ol>${STEPS.map((step) => html`<${Step} key=${step} step=${step} />`)}</ol>
       </section>
       ${exchangesSection(own)}
@@ -47,9 +48,11 @@ function Step({ step }) {
   </li>`;
 }
 
+const onTarget = () => Boolean(page.state.snapshot?.cluster.target);
+
 const isRunning = () => page.state.snapshot?.stage === "running";
 
-const isShown = () => location.hash === "#session" && !document.hidden && page.live && isRunning() && !own.busy;
+const isShown = () => location.hash === "#session" && !document.hidden && page.live && isRunning() && !onTarget() && !own.busy;
 
 async function carryOut(step, on) {
   Object.assign(own, { busy: true, cookie: "" });

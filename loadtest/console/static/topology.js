@@ -69,7 +69,7 @@ function Member({ page, member, load, compact = false }) {
   return html`<div class="member ${role} ${shown} ${compact ? "compact" : ""}" id="member-${name}">
     <h3><span class="shape" aria-hidden="true">${SHAPES[shown]}</span>${name} ${part}<span class="state">${t(`state_${shown}`)}</span></h3>
     ${member.own_name && html`<p class="note own-name">${member.own_name}</p>`}
-    ${role === "node" && html`<p class="figure-line">${nodeFigures(member, load, page.state.snapshot.watched)}</p>`}
+    ${role === "node" && html`<p class="figure-line">${nodeFigures(member, load, page.state.snapshot)}</p>`}
     <p class="verbs">
       ${verbs.map(
         (verb, index) => html`<${CommandButton} key=${index} page=${page} order=${{ do: verb, on: name }} class=${verb}
@@ -83,10 +83,11 @@ function Member({ page, member, load, compact = false }) {
 // A console that only watches knows no log of others: it shows the command.
 const showLog = (page, name) => (page.state.snapshot.watched ? page.run({ do: "look", on: name }) : showMemberLog(page, name));
 
-function nodeFigures({ figures, state, reaches_store: reaches }, load, watched) {
+function nodeFigures({ figures, state, reaches_store: reaches }, load, { watched, cluster }) {
   if (watched && !figures) return t("no_figures");
   if (!watched && load?.state !== "running") return whyNoLoad(load);
   if (reaches === false) return t("reaches_no_store");
+  if (!figures && cluster.target) return t("no_node_figures");
   if (!figures || (!figures.rate && !figures.failed)) return t("no_requests");
   const parts = [];
   if (figures.rate) parts.push(t("per_second", { rate: number(figures.rate, 1) }), t("p50", { ms: number(figures.p50) }));

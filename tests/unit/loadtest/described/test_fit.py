@@ -75,6 +75,7 @@ def test_an_outage_is_a_kill_where_nothing_can_pause_and_a_cut_behind_a_proxy(tm
         ("primary-killed", ALL, LOGOUT, "the runtime commands can't tell the store's primary and replicas"),
         ("slow-store.slow", ALL, LOGOUT, "the file has no runtime.store_proxy before the store"),
     ],
+    ids=lambda value: value if "\n" not in value else "",
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_by_name(tmp_path: Path, name: str, runtime: str, requests: str, why: str) -> None:
     experiment, _, variant = name.partition(".")

@@ -197,6 +197,23 @@ def test_a_started_member_is_killed_with_its_children_and_restarted(tmp_path: Pa
         assert pids(cluster)["node-1"] not in {None, pid}
 
 
+def test_a_program_that_goes_into_the_background_is_found_by_its_pid_file_and_ends_too(tmp_path: Path) -> None:
+    script = tmp_path / "daemon.sh"
+    (tmp_path / "run.sh").write_text(f"echo $$ > web-b.pid\nexec {SLEEPER}\n")
+    script.write_text("rm -f web-b.pid; setsid sh run.sh & while [ ! -s web-b.pid ]; do sleep 0.01; done\n")
+    head, _, tail = PROCESSES.rpartition(f'start = "{SLEEPER}"')
+    with ProcessesCluster(write_target(tmp_path, f'{head}start = "sh daemon.sh"{tail}')) as cluster:
+        first = pids(cluster)["node-2"]
+        assert first == int((tmp_path / "web-b.pid").read_text())
+        faults.kill("node-2").apply(cluster)
+        assert state(cluster, "node-2") is MemberState.ENDED
+        faults.kill("node-2").undo(cluster)
+        second = pids(cluster)["node-2"]
+        assert second not in {None, first}
+    assert second is not None
+    assert not lives(second)
+
+
 def test_a_pid_file_of_a_process_that_is_gone_finds_no_younger_one(tmp_path: Path) -> None:
     (tmp_path / "web-b.pid").write_text(f"{os.getppid()}\n")
     os.utime(tmp_path / "web-b.pid", (0, 0))  # long before that process began
