@@ -22,6 +22,7 @@ from loadtest.described.file import (
     UsersSpec,
     templates,
 )
+from loadtest.described.readings import find_css_mistake
 from loadtest.described.toml import Place, TomlDocument
 from loadtest.http import ADDRESS, is_address
 from proxy.settings import did_you_mean
@@ -128,6 +129,8 @@ def _check_reading(
         yield place, f"{name} must have one of json, css, header and regex"
     if reading.json is not None and reading.json and not reading.json.startswith("/"):
         yield (*place, "json"), f"{name}.json must be a JSON pointer such as /user, not {reading.json!r}"
+    if reading.css is not None and (wrong := find_css_mistake(reading.css)):
+        yield (*place, "css"), f"{name}.css {wrong}"
     if reading.regex is not None:
         try:
             re.compile(reading.regex)

@@ -66,6 +66,19 @@ class Page:
         return [" ".join(one.text().split()) for one in found]
 
 
+def find_css_mistake(css: str) -> str:
+    """Return what is wrong with a CSS selector; empty if nothing is."""
+    try:
+        from selectolax.lexbor import LexborHTMLParser, SelectolaxError
+    except ImportError:
+        return "needs selectolax: install it, for example as session-cluster[targets]"
+    try:
+        LexborHTMLParser("").css(css)
+    except SelectolaxError:
+        return f"must be a CSS selector, not {css!r}"
+    return ""
+
+
 def find_text(source: Source, page: Page) -> str:
     """Return the value; "" where there is none. Raises NotShown for an answer that is not JSON."""
     texts = _find_texts(source, page)
@@ -165,7 +178,7 @@ def _add_match(items: Counter[str], found: re.Match[str], quantity: int) -> None
     names = found.re.groupindex
     item = found["item"] if "item" in names else found[1 if found.re.groups else 0]
     if "quantity" in names:
-        quantity = int(found["quantity"] or 1)
+        quantity = _whole(found["quantity"] or 1)
     elif not names and found.re.groups > 1:
         quantity = _whole(found[2])
     items[item or ""] += quantity

@@ -110,6 +110,7 @@ def test_every_key_has_the_line_that_it_is_in(tmp_path: Path) -> None:
         ("{user}", "alice", "21: requests.login must send {user}"),
         ("status = 302", 'status = [302, "x"]', "24: requests.login.status.1 must be a whole number, not 'x'"),
         ("status = 302", "json = 5", "24: requests.login must have form or json, not both"),
+        ('css = "#user"', 'css = "#user["', "19: requests.look.user.css must be a CSS selector, not '#user['"),
         ("'count: (", "'count: ((", "29: requests.count.counter.regex is not a regular expression"),
         ('"{item}"', '"apple"', "31: requests.add must send {item}"),
         ('"processes"', '"proceses"', "39: runtime.kind must be one of compose, processes, commands, "),
