@@ -140,10 +140,10 @@ def _verdicts(result: LoadResult) -> RenderableType:
 
 
 def group_lacks(lacks: Lacks) -> dict[str, list[str]]:
-    """Return what can't be found, by the reason."""
+    """Return what can't be found, by the reason; without what no file can describe."""
     groups: dict[str, list[str]] = {}
     for kind, why in lacks.items():
-        if isinstance(kind, Kind):
+        if isinstance(kind, Kind) and kind is not Kind.PASSWORD_UNDONE:
             groups.setdefault(why, []).append(kind.value)
     return groups
 

@@ -177,7 +177,7 @@ def _show_check(found: TargetCheck, title: str, console: Console) -> None:
         mark = Text("✗", "red") if step.complaint else Text("✓", "green")
         shows = Text(step.shows or step.complaint, "red" if step.complaint else "")
         table.add([mark, step.name, Text(step.sent), Text(step.answered), shows])
-    lines = [Text(line, "red") for line in found.mistakes]
+    lines = [Text(""), *(Text(line, "red") for line in found.mistakes)] if found.mistakes else []
     if lacking := group_lacks(found.missing):
         lines += [Text(""), Text("Can't be found here:", "bold")]
         lines += [Text(f"  {', '.join(kinds)}: {why}") for why, kinds in lacking.items()]
@@ -185,6 +185,6 @@ def _show_check(found: TargetCheck, title: str, console: Console) -> None:
         lines += [Text(""), *(Text(f"  {hint}", "yellow") for hint in found.hints)]
     if not found.mistakes:
         lines += [Text(""), Text("All answers are as described.", "bold")]
-    console.print(Text(title, "bold"), Text(""), table.render(), Text(""), sep="\n")
+    console.print(Text(title, "bold"), Text(""), table.render(), sep="\n")
     for line in lines:
         console.print(line, soft_wrap=True)

@@ -2,7 +2,8 @@
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
 
 from msgspec import UNSET
 
@@ -14,7 +15,7 @@ from loadtest.described.file import ACTIONS, RequestSpec
 from loadtest.described.target import DescribedTarget
 from loadtest.described.users import certificate_hint, make_users
 from loadtest.history import Action
-from loadtest.http import Answer, Operation, printable
+from loadtest.http import Answer, Operation, Response, printable
 from loadtest.target import Hop, Reply, TargetError, answering, converse, make_browser
 
 _COMMON_NODE_HEADERS = ("X-Served-By", "X-Node", "X-Backend", "X-Upstream", "X-Served-From")
@@ -89,6 +90,36 @@ class _Visit:
         self._step("empty", requests.empty, lambda _: "")
         if self._step("logout", requests.logout, lambda _: "") and requests.logout is not None:
             self._step("look", requests.look, self._judge_end)
+            self._write_after_logout()
+
+    def _write_after_logout(self) -> None:
+        """Send a write with the cookie from before the logout: its answer must say that nobody is logged in."""
+        requests = self._target.adapter.requests
+        name, spec = ("count", requests.count) if requests.count is not None else ("add", requests.add)
+        if spec is None:
+            return
+        before = next((one for one in self._replies if one.request.name == spec.path), None)
+        found = self._found
+        kept = list(found.mistakes)
+        self._step(name, spec, lambda _: "")
+        found.mistakes[:] = kept  # what a write after a logout does is the application's
+        step, reply = found.steps[-1], self._replies[-1]
+        shows = "nobody, nothing was done" if reply.answer.outcome == "fail" else step.shows
+        found.steps[-1] = replace(step, shows=shows, complaint="")
+        if reply.answer.outcome == "fail" and not reply.answer.error:
+            return
+        main = _main(reply)
+        where = next(iter(main.header("Location")), "") if main.status in REDIRECTS else ""
+        path = urlsplit(where).path
+        usual = before is not None and where == next(iter(_main(before).header("Location")), "")
+        if path and not usual:
+            self._tell_anonymous(name, f"redirects to {printable(path)}", f'redirect = "{printable(path)}"')
+        elif 400 <= main.status < 500:
+            self._tell_anonymous(name, f"has the status {main.status}", f"status = {main.status}")
+
+    def _tell_anonymous(self, name: str, what: str, key: str) -> None:
+        why = "if that means that nobody is logged in, give it"
+        self._found.hints.append(f"anonymous: {name} after the logout {what}; {why} {key}")
 
     def _step(self, name: str, spec: RequestSpec | None, judge: Callable[[Reply], str]) -> bool:
         """Send a request; return whether its answer is as described."""
@@ -220,7 +251,7 @@ def describe_answer(answer: Answer) -> str:
 
 
 def _describe_sent(reply: Reply) -> str:
-    before = sum(hop.request.before for hop in reply.hops)
+    before = any(hop.request.before for hop in reply.hops if hop.request is not reply.request)
     page = " (after a page)" if before else ""
     return f"{reply.request.method} {reply.request.shown}{page}"
 
@@ -229,7 +260,7 @@ def _describe_hops(hops: tuple[Hop, ...]) -> str:
     """Return the statuses, with where redirects lead: "302 /welcome, 302 /, 200"."""
     parts = []
     for hop in hops:
-        if hop.request.before:
+        if hop.request.before and any(not one.request.before for one in hops):
             continue
         where = next(iter(hop.response.header("Location")), "") if hop.response.status in REDIRECTS else ""
         parts.append(f"{hop.response.status}{' ' + printable(where) if where else ''}")
@@ -243,3 +274,8 @@ def _list(items: Mapping[str, int]) -> str:
 
 def _has(reply: Reply, header: str) -> bool:
     return any(hop.response.header(header) for hop in reply.hops)
+
+
+def _main(reply: Reply) -> Response:
+    """Return the response to the main request."""
+    return next(hop.response for hop in reply.hops if hop.request is reply.request)

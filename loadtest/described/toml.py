@@ -151,8 +151,9 @@ def _find_mistakes(kind: inspect.Type, value: Any, place: Place) -> Iterator[tup
                 yield from _find_mistakes(fields[key].type, one, (*place, key))
             else:
                 yield (*place, key), f"unknown key {_name((*place, key))}: {did_you_mean(key, fields)}"
+        meant = {did_you_mean(key, fields) for key in value if key not in fields}
         for name, field in fields.items():
-            if field.required and name not in value:
+            if field.required and name not in value and f"did you mean {name!r}?" not in meant:
                 yield place, f"{_name((*place, name))} is missing"
     elif isinstance(kind, inspect.DictType) and isinstance(value, Mapping):
         for key, one in value.items():

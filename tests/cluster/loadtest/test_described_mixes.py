@@ -21,3 +21,15 @@ def test_tabs_find_nothing_wrong_with_an_application_that_redirects_after_each_w
     record = json.loads((out / "load.json").read_text())
     assert record["findings"]["examples"] == {}
     assert record["verdicts"]["nothing lost"]["verdict"] == "holds"
+
+
+def test_tabs_find_updates_that_an_application_loses_though_it_redirects(tmp_path: Path) -> None:
+    with serving_shop(PlainShop(loses_counts=True, checks_token=False)) as url:
+        (tmp_path / "shop.toml").write_text(FILE.replace("URL", url).replace("count = 6", "count = 12"))
+        out = tmp_path / "out"
+        done = run_command("load", "--target", tmp_path / "shop.toml", *LOAD, "--mix", "shared-writers", "--out", out)
+    assert done.returncode == 1, done.stdout + done.stderr
+    record = json.loads((out / "load.json").read_text())
+    assert set(record["findings"]["examples"]) == {"update lost"}
+    assert record["findings"]["updates_lost"] > 10
+    assert all(one["answer"]["method"] == "GET" for one in record["requests"])

@@ -31,7 +31,7 @@ def test_a_check_shows_each_request_of_a_visit_in_80_columns(tmp_path: Path) -> 
     status, printed = check(tmp_path, shop := PlainShop())
     assert status == 0, printed
     names = [line.split()[1] for line in printed.splitlines() if line.startswith("✓")]
-    assert names == ["look", "login", "look", "count", "count", "read", "add", "read", "logout", "look"]
+    assert names == ["look", "login", "look", "count", "count", "read", "add", "read", "logout", "look", "count"]
     for text in ("302 /welcome, 302", "counter 2, 1 item", "nobody", "All answers are as described."):
         assert text in printed
     assert "emptying undone: shop.toml has no request empty" in printed
@@ -75,6 +75,16 @@ def test_a_logout_that_ends_nothing_is_seen(tmp_path: Path) -> None:
     status, printed = check(tmp_path, PlainShop(revives=True))
     assert status == 1
     assert "requests.look: shows 'user6@example.org' after the logout, with the cookie from before" in printed
+
+
+def test_what_a_write_after_the_logout_is_answered_is_suggested(tmp_path: Path) -> None:
+    no_rule = ('[anonymous]\nredirect = "/login"\nstatus = 401\n', '[anonymous]\ncss = "form"\n')
+    status, printed = check(
+        tmp_path, PlainShop(), no_rule, ('path = "/count"\n', 'path = "/count"\npage = "/signup"\n')
+    )
+    assert "anonymous: count after the logout redirects to /login; if that means" in printed, printed
+    assert 'give it redirect = "/login"' in printed
+    assert status in (0, 1)
 
 
 def test_what_a_file_lacks_is_what_can_not_be_found(tmp_path: Path) -> None:
