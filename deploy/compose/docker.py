@@ -39,6 +39,10 @@ class Container:
     pid: int
     addresses: Mapping[str, str]
     """Network (without the project's name) -> IP address; empty where it does not run."""
+    exit_status: int = 0
+    """Of one that has ended."""
+    restarts: int = 0
+    """How often the engine has started it again, by its restart policy."""
 
 
 class Engine:
@@ -193,4 +197,6 @@ def _parse_container(project: str, inspected: dict[str, Any]) -> Container:
             for name, network in networks.items()
             if network["IPAddress"]
         },
+        exit_status=inspected["State"].get("ExitCode", 0),
+        restarts=inspected.get("RestartCount", 0),
     )

@@ -200,6 +200,7 @@ class DescribedCluster(ABC):
         waiting = [member.name for member in self.members() if member.state is MemberState.RUNNING]
 
         def all_ready() -> bool:
+            self._require_started()
             waiting[:] = [name for name in waiting if not self._is_ready(name)]
             return not waiting and answers(self.url, http.client.INTERNAL_SERVER_ERROR)
 
@@ -285,6 +286,9 @@ class DescribedCluster(ABC):
     @abstractmethod
     def _stop(self) -> None:
         """End what was started, first gracefully and after some seconds by force."""
+
+    def _require_started(self) -> None:  # noqa: B027  # not every runtime sees it
+        """Raise ClusterError for a member that has ended while the target starts, with the last line of its log."""
 
     def _refuse(self, _ability: Ability, _name: str) -> str:
         """Return why a member can't be killed, paused or restarted; empty if it can."""
