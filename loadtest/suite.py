@@ -99,6 +99,24 @@ class Suite:
     def runs(self) -> int:
         return len(self.cases) * self.repeat
 
+    def list_short(self) -> list[str]:
+        """Return in a line each the claims that need more users than there are."""
+        short: dict[tuple[int, str, int], list[str]] = {}
+        for case in self.cases:
+            users = case.experiment.users or self.load.users
+            claims = (
+                *case.variant.arrival,
+                *case.variant.claims,
+                *(one for phase in case.phases for one in phase.claims),
+            )
+            for claim in claims:
+                if claim.min_users > users and not (self.target and claim.find_missing(self.target.lacks)):
+                    short.setdefault((users, claim.text, claim.min_users), []).append(case.experiment.name)
+        return [
+            f'{users} users are too little data for "{text}": {needed} are needed ({", ".join(dict.fromkeys(names))})'
+            for (users, text, needed), names in short.items()
+        ]
+
     def run(self, watch: Callable[[Status], None]) -> Iterator[Result]:
         """Run everything, and yield each result as soon as it exists. A run that fails is a result too.
 

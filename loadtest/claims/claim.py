@@ -174,7 +174,8 @@ class Observed:
 class Claim:
     """Something that must hold; `text` is for people: "no session is lost".
 
-    `min_requests` is the number of requests of logged-in users that it needs before it can hold. With `phase` its
+    `min_requests` is the number of requests of logged-in users that it needs before it can hold, and `min_users` that
+    of the users. With `phase` its
     figures are those of this phase. `kinds` are the losses that it is about: on a target that shows none of them it is
     not looked for, and of some of them it is a claim about the others. All `sights` are needed. `premise` is what it
     supposes of a cluster ("each node has sessions of its own"): it says nothing about others.
@@ -187,6 +188,7 @@ class Claim:
     kinds: tuple[Kind, ...] = ()
     sights: tuple[Sight, ...] = ()
     premise: str = ""
+    min_users: int = 0
 
     def within(self, phase: str) -> "Claim":
         """Return the claim about one phase alone."""

@@ -47,7 +47,7 @@ def nothing_lost(
         return require_answers(figures, min_requests, min_users, clean)
 
     said = tuple(kind for kind in kinds if kind not in _RARELY)
-    return Claim(text, evaluate, min_requests, kinds=said)
+    return Claim(text, evaluate, min_requests, kinds=said, min_users=min_users)
 
 
 def share_of_requests(share: float, words: str, least: float | None = None) -> Claim:
@@ -80,7 +80,7 @@ def share_of_requests(share: float, words: str, least: float | None = None) -> C
         )
 
     text = f"{words} of the requests find their user logged out"
-    return Claim(text, evaluate, min_requests, kinds=(Kind.SESSION_LOST,), premise=_APART)
+    return Claim(text, evaluate, min_requests, kinds=(Kind.SESSION_LOST,), premise=_APART, min_users=min_users)
 
 
 def share_of_users(share: float, words: str) -> Claim:
@@ -106,7 +106,7 @@ def share_of_users(share: float, words: str) -> Claim:
         )
 
     text = f"{words} of the users lose their session"
-    return Claim(text, evaluate, min_requests, kinds=(Kind.SESSION_LOST,), premise=_APART)
+    return Claim(text, evaluate, min_requests, kinds=(Kind.SESSION_LOST,), premise=_APART, min_users=min_users)
 
 
 def _evaluate_logouts(seen: Observed) -> ClaimResult:

@@ -119,6 +119,8 @@ def run_suite(
     began, interrupted = time.monotonic(), False
     results: list[Result] = []
     done = 0
+    for too_few in suite.list_short():
+        console.print(f"{too_few}.", style="yellow", markup=False, highlight=False, soft_wrap=True)
     try:
         with interruptible(), ProgressLine(console) as line, writing(suite.folder):
             for result in suite.run(line):

@@ -125,7 +125,9 @@ class ComparedCell:
         if any(self.values(FAILED)):
             parts.append(f"{self.show(FAILED)} {FAILED.name}")
         count = len(self.found)
-        return f"{'; '.join(parts)}; of {self.base} in {count} run{'s' if count > 1 else ''}"
+        more = len(self.case.runs) - count
+        missing = f"; {more} more could not be measured" if more else ""
+        return f"{'; '.join(parts)}; of {self.base} in {count} run{'s' if count > 1 else ''}{missing}"
 
     def worse_than(self, other: "ComparedCell", than: Measure) -> str:
         """Return the clause for what is clearly worse than in another cell; a better figure may be its price."""

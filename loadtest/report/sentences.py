@@ -12,6 +12,7 @@ from loadtest.results import CaseResults, Result
 NOTHING_LOST, NO_COST = "nobody was logged out and nothing was lost", "no request failed"
 NOTHING_FOUND = "of what was looked for, nothing was lost"
 """Where a target does not show all losses."""
+TOO_LITTLE = "too little data to exclude a loss"
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Told:
 
     @property
     def lost(self) -> bool:
-        return self.losses not in {NOTHING_LOST, NOTHING_FOUND}
+        return self.losses not in {NOTHING_LOST, NOTHING_FOUND, TOO_LITTLE}
 
     @property
     def text(self) -> str:
@@ -42,8 +43,7 @@ def tell(case: CaseResults) -> Told | None:
     failed = _count(case.failed, "request failed", "requests failed") or NO_COST
     gap = "" if case.gap in {"-", "0.00"} else f"for {case.gap} s there was no good answer"
     slow = "" if case.slow == "-" else f"1 answer in 100 took {case.slow} s or more"
-    nothing = NOTHING_FOUND if case.not_looked_for else NOTHING_LOST
-    return Told(_list(losses) or nothing, _list([failed, gap, slow]))
+    return Told(_list(losses) or _say_nothing(case.runs), _list([failed, gap, slow]))
 
 
 def tell_unseen(case: CaseResults) -> str:
@@ -66,8 +66,7 @@ def tell_all(results: Sequence[Result]) -> str:
         _count(f"{others:,}", "other loss", "other losses"),
     ]
     failed = _count(f"{sum(one.total.failed for one in found):,}", "request failed", "requests failed")
-    unseen = any(one.verdict is Verdict.NOT_LOOKED_FOR for result in results for one in result.claims)
-    return f"{_list(losses) or (NOTHING_FOUND if unseen else NOTHING_LOST)}; {failed or NO_COST}"
+    return f"{_list(losses) or _say_nothing(results)}; {failed or NO_COST}"
 
 
 def summarize(result: Result) -> str:
@@ -87,6 +86,14 @@ def summarize(result: Result) -> str:
 def capitalize(text: str) -> str:
     """Return the text with a capital letter first, and the others as they are."""
     return text[:1].upper() + text[1:]
+
+
+def _say_nothing(results: Sequence[Result]) -> str:
+    """Return the clause for runs in which no loss was found."""
+    verdicts = {claim.verdict for result in results for claim in result.claims}
+    if Verdict.NOT_ENOUGH_DATA in verdicts:
+        return TOO_LITTLE
+    return NOTHING_FOUND if Verdict.NOT_LOOKED_FOR in verdicts else NOTHING_LOST
 
 
 def _count_users(figure: str) -> str:

@@ -1,6 +1,7 @@
 """Results: written and read again, grouped by case, as tables and in two sentences."""
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from deploy import NodeKind
 from deploy.files import write_json
 from loadtest.checker import Kind
 from loadtest.claims.claim import Verdict, not_enough, not_looked_for
+from loadtest.cli.shared import run_suite
 from loadtest.experiment import ON_ONE_MACHINE, Case, Place
 from loadtest.experiments import BY_NAME, EXPERIMENTS
 from loadtest.load_profile import Mix
 from loadtest.report.page import render_page, write_report
-from loadtest.report.sentences import NOTHING_FOUND, summarize, tell, tell_all
+from loadtest.report.sentences import NOTHING_FOUND, TOO_LITTLE, summarize, tell, tell_all
 from loadtest.report.tables import make_experiment_table, make_markdown, show_experiments
 from loadtest.results import HISTORY, RESULT, CaseResults, Result, group_by_case, read_result, replacing, write_results
 from loadtest.suite import Suite, SuiteLoad, make_result
@@ -191,6 +193,32 @@ def test_what_was_not_looked_for_is_said_with_the_reason_and_no_figure_stands_fo
     page = render_page([result], tmp_path, "Shop")
     assert "Not looked for: no update is lost (shop.toml has no request count)." in page
     assert "○ not looked for" in page
+
+
+def test_too_little_data_is_never_said_to_have_lost_nothing(tmp_path: Path) -> None:
+    few = not_enough("6 users; 12 are needed").named("no session, update or logout is lost")
+    result = msgspec.structs.replace(Run().write(tmp_path), verdict=Verdict.NOT_ENOUGH_DATA, claims=(few,))
+    assert tell_all([result]) == f"{TOO_LITTLE}; no request failed"
+    told = tell(CaseResults((result,)))
+    assert told is not None
+    assert (told.lost, told.losses) == (False, TOO_LITTLE)
+    assert "nothing was lost" not in render([result], 80) + make_markdown([result])
+
+
+def test_the_users_that_claims_need_are_said_before_a_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (few,) = replace(make_suite("kill-node"), load=SuiteLoad(users=11)).list_short()
+    needed = '11 users are too little data for "no session, update or logout is lost": 12 are needed (kill-node)'
+    assert few == needed
+    assert replace(make_suite("kill-node"), load=SuiteLoad(users=12)).list_short() == []
+
+    class Stopped(Suite):
+        def run(self, _: object) -> Iterator[Result]:  # type: ignore[override]
+            raise KeyboardInterrupt
+
+    suite = Stopped([BY_NAME["kill-node"]], SuiteLoad(users=11), tmp_path, make_suite("kill-node").clusters)
+    run_suite(suite, Console(width=80), show_experiments, report=None, stopped="runs", broken="not")
+    said = capsys.readouterr().out
+    assert said.index(f"{needed}.") < said.index("Stopped after 0 of")
 
 
 def test_the_sums_of_all_runs_are_one_clause_that_names_every_loss(tmp_path: Path) -> None:
