@@ -212,7 +212,7 @@ def test_the_users_that_claims_need_are_said_before_a_run(capsys: pytest.Capture
     assert replace(make_suite("kill-node"), load=SuiteLoad(users=12)).list_short() == []
 
     class Stopped(Suite):
-        def run(self, _: object) -> Iterator[Result]:  # type: ignore[override]
+        def run(self, _: object) -> Iterator[Result]:
             raise KeyboardInterrupt
 
     suite = Stopped([BY_NAME["kill-node"]], SuiteLoad(users=11), tmp_path, make_suite("kill-node").clusters)
