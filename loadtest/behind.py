@@ -5,6 +5,8 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from msgspec import UNSET
+
 from loadtest.checker import Kind
 from loadtest.checker.findings import Evidence
 from loadtest.history import Action, Op, OpOutcome
@@ -44,9 +46,27 @@ def find_requests(evidence: Iterable[Evidence], operations: Iterable[Op]) -> Map
     for key, proof in proofs.items():
         kind = wanted[key].kind
         earlier = (one for one in writes[wanted[key].session] if one.ended <= proof.started and one is not proof)
-        of_kind = (one for one in earlier if one.action in _BEFORE.get(kind, frozenset()))
+        of_kind = [one for one in earlier if one.action in _BEFORE.get(kind, frozenset())]
+        if kind is Kind.UPDATE_LOST and (twin := _find_twin(proof, writes[proof.session])) is not None:
+            of_kind = [twin]
         found[key] = Behind(proof, tuple(deque(sorted(of_kind, key=lambda one: one.ended), maxlen=_AT_MOST)))
     return found
+
+
+def _find_twin(proof: Op, writes: Iterable[Op]) -> Op | None:
+    """Return another write whose own answer has the value of this one: one has overwritten the other."""
+    value = _own_value(proof)
+    twins = (one for one in writes if one is not proof and one.item == proof.item and _own_value(one) == value)
+    return next(twins, None) if value is not None else None
+
+
+def _own_value(op: Op) -> int | None:
+    """Return what a write's answer shows of what it wrote."""
+    if op.action is Action.VISIT and op.visits is not UNSET:
+        return op.visits
+    if op.action is Action.ADD and op.cart is not UNSET:
+        return op.cart.get(op.item)
+    return None
 
 
 def tell(behind: Behind) -> str:

@@ -1,0 +1,57 @@
+"""The requests behind evidence."""
+
+import re
+from typing import Any
+
+from loadtest.behind import find_requests, tell
+from loadtest.checker import Kind
+from loadtest.checker.findings import Evidence
+from loadtest.history import Action, Op, OpOutcome
+
+PATHS = {Action.LOOK: "/", Action.VISIT: "/count", Action.LOGOUT: "/logout", Action.LOGIN: "/login"}
+
+
+def op(action: Action, ended: float, who: str = "alice-1", session: str = "alice-1#1", **more: Any) -> Op:
+    method = "GET" if action is Action.LOOK else "POST"
+    fields = {"outcome": OpOutcome.OK, "status": 200, "started": ended - 0.01, "ended": ended, **more}
+    return Op(who=who, account="alice", session=session, action=action, method=method, path=PATHS[action], **fields)
+
+
+def evidence(kind: Kind, at: float, who: str = "alice-1") -> Evidence:
+    return Evidence(kind=kind, who=who, session="alice-1#1", at=at, what="")
+
+
+def test_a_revived_logout_has_its_answer_and_the_logout() -> None:
+    operations = [
+        op(Action.LOGIN, 1.0),
+        op(Action.LOGOUT, 2.0, status=302),
+        op(Action.LOGOUT, 2.5, session="bob-1#1", who="bob-1"),
+        op(Action.LOOK, 3.0, node="node-2"),
+        op(Action.LOGOUT, 4.0),
+    ]
+    (found,) = find_requests([evidence(Kind.REVIVED, 3.0)], operations).values()
+    assert found.proof is operations[3]
+    assert found.before == (operations[1],)
+    clock = r"\d\d:\d\d:\d\d\.\d{3}"
+    assert re.fullmatch(rf"GET /, 200 at {clock} by node-2, after POST /logout, 302 at {clock}", tell(found))
+
+
+def test_a_lost_update_has_the_latest_acknowledged_writes() -> None:
+    writes = [op(Action.VISIT, at) for at in (1.0, 1.5, 2.0)]
+    failed = op(Action.VISIT, 2.5, outcome=OpOutcome.FAIL)
+    look = op(Action.LOOK, 3.0, visits=2)
+    (found,) = find_requests([evidence(Kind.UPDATE_LOST, 3.0)], [*writes, failed, look]).values()
+    assert found.before == tuple(writes[1:])
+
+
+def test_of_two_writes_with_one_value_each_is_shown() -> None:
+    first = op(Action.VISIT, 1.0, who="alice-1/tab-1", visits=3)
+    second = op(Action.VISIT, 1.001, who="alice-1/tab-2", visits=3)
+    (found,) = find_requests(
+        [evidence(Kind.UPDATE_LOST, 1.001, "alice-1/tab-2")], [op(Action.VISIT, 0.5, visits=2), first, second]
+    ).values()  # fmt: skip
+    assert (found.proof, found.before) == (second, (first,))
+
+
+def test_evidence_whose_operation_is_not_in_the_history_has_none() -> None:
+    assert find_requests([evidence(Kind.CROSSED, 9.0)], [op(Action.LOOK, 3.0)]) == {}
