@@ -14,18 +14,22 @@ from loadtest.claims.claim import (
     ClaimResult,
     Observed,
     Sight,
+    Timing,
     broken,
     holds,
     list_failures,
     not_enough,
     require,
 )
+from loadtest.claims.data import WRITES
 from loadtest.history import Action, Op, OpOutcome
 from loadtest.load_profile import ARRIVAL
 
 MIN_MOVED, MIN_REFUSED = 3, 200
 _TOO_MANY = 429
 _MIN_OPERATIONS = 60
+_WAITED = 1.0
+"""Seconds from which on a write has waited for the store."""
 
 
 def no_failed_request(text: str = "no request fails", gets: bool = False, min_operations: int = 60) -> Claim:
@@ -138,8 +142,15 @@ def _nodes_of_browsers(ops: Iterable[Op], begin: float, end: float) -> dict[str,
 
 def _evaluate_refusals(seen: Observed) -> ClaimResult:
     if not (refused := seen.within(DURING).figures.failed_writes):
-        return broken("no write was refused; the fault had no effect")
+        slowest = max((op.ended - op.started for op in seen.ops if _is_write_during(op, seen.times)), default=0.0)
+        if slowest < _WAITED:
+            return broken("no write was refused; the fault had no effect")
+        return broken(f"no write was refused; writes waited, the slowest {slowest:.1f} s")
     return holds(f"{refused} writes were refused")
+
+
+def _is_write_during(op: Op, times: Timing) -> bool:
+    return op.action in WRITES and op.started < times.undone and op.ended > times.fault
 
 
 def gap_within(seconds: float) -> Claim:

@@ -269,6 +269,19 @@ LOGOUTS = [op(100 + number, action=Action.LOGOUT) for number in range(10)]
 
 
 @pytest.mark.parametrize(
+    ("writes", "reason"),
+    [
+        ([op(100.5, 11.3), op(102, 4.0)], "no write was refused; writes waited, the slowest 11.3 s"),
+        ([op(95, 4.0), op(102, 0.5), op(103, 5.0, Action.LOOK)], "no write was refused; the fault had no effect"),
+    ],
+    ids=["waited", "had no effect"],
+)
+def test_writes_that_waited_for_the_store_are_said_with_the_slowest(writes: list[Op], reason: str) -> None:
+    result = availability.WRITES_REFUSED.check(Observed(check([*writes, *MARKS]), writes, timing=TIMING))
+    assert (result.verdict, result.reason) == (Verdict.BROKEN, reason)
+
+
+@pytest.mark.parametrize(
     ("claim", "history", "expected"),
     [
         # A slow window is measured by when its probes were sent; later ones are of nginx trying the node again.
