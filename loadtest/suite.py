@@ -104,12 +104,8 @@ class Suite:
         short: dict[tuple[int, str, int], list[str]] = {}
         for case in self.cases:
             users = case.experiment.users or self.load.users
-            claims = (
-                *case.variant.arrival,
-                *case.variant.claims,
-                *(one for phase in case.phases for one in phase.claims),
-            )
-            for claim in claims:
+            of_phases = (claim for phase in case.phases for claim in phase.claims)
+            for claim in (*case.variant.arrival, *case.variant.claims, *of_phases):
                 if claim.min_users > users and not (self.target and claim.find_missing(self.target.lacks)):
                     short.setdefault((users, claim.text, claim.min_users), []).append(case.experiment.name)
         return [

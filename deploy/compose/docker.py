@@ -39,6 +39,10 @@ class Container:
     pid: int
     addresses: Mapping[str, str]
     """Network (without the project's name) -> IP address; empty where it does not run."""
+    has_exited: bool
+    """It has ended, and the engine does not start it again."""
+    restarts: int
+    """How often the engine has started it again, by its restart policy."""
 
 
 class Engine:
@@ -193,4 +197,6 @@ def _parse_container(project: str, inspected: dict[str, Any]) -> Container:
             for name, network in networks.items()
             if network["IPAddress"]
         },
+        has_exited=inspected["State"]["Status"] in {"exited", "dead"},
+        restarts=inspected.get("RestartCount", 0),
     )

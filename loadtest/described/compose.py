@@ -17,6 +17,8 @@ _SECONDS_TO_DESCRIBE = 30.0
 _SECONDS_TO_END = 120.0
 _POLL = 0.2
 _SECONDS_KNOWN = 1.0
+_RESTARTS = 6
+"""They take 6 s and more, as the engine waits twice as long each time: a node may end until its store serves."""
 
 
 class ServicesCluster(DescribedCluster):
@@ -148,6 +150,16 @@ class ServicesCluster(DescribedCluster):
         self._compose("up", "--detach", *more, timeout=self.runtime.start_timeout)
         if not holds_within(lambda: self.node_count == nodes, self.runtime.start_timeout, _POLL):
             raise ClusterError(f"{self._project} has {self.node_count} containers of {service}, not {nodes}")
+
+    def _require_alive(self) -> None:
+        if self._is_ours:  # what was found running was started by somebody who has seen it
+            super()._require_alive()
+
+    def _find_end(self, name: str) -> str:
+        container = self._container(name)
+        if container.has_exited:
+            return "has ended"
+        return f"was restarted {container.restarts} times" if container.restarts >= _RESTARTS else ""
 
     def _is_ready(self, name: str) -> bool:
         container = self._container(name)

@@ -205,6 +205,9 @@ class ProcessesCluster(DescribedCluster):
             return False
         return super()._is_ready(name)
 
+    def _find_end(self, name: str) -> str:
+        return "has ended" if self._state_of(name) is MemberState.ENDED else ""
+
     def _launch(self, name: str) -> None:
         """Start a member: one that was found in a way that lets it run on afterwards."""
         spec, own = self._spec(name), self._own[name]
@@ -249,8 +252,7 @@ class ProcessesCluster(DescribedCluster):
         if not holds_within(has_decided, timeout, _POLL):
             raise ClusterError(f"{self._where(name)}: {self.show(name)} did not answer within {timeout:g} s")
         if self._processes[name].ended():
-            last = next(iter(self.log_lines(name, 1)), "it printed nothing")
-            raise ClusterError(f"{self._where(name)}: {self.show(name)} ended at once: {last}")
+            raise ClusterError(f"{self._where(name)}: {self.show(name)} ended at once: {self._last_line(name)}")
 
     def _read_pid_file(self, name: str) -> FoundProcess | None:
         """Return the process that a pid file names; None if there is none, or the id went to a younger process."""

@@ -7,8 +7,6 @@ what it finds running it leaves running, and as it was.
 import http.client
 import os
 import shlex
-import socket
-import ssl
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -16,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
 from deploy import (
     ClusterError,
@@ -33,13 +30,13 @@ from deploy.local.state import StateDir
 from deploy.redis.control import BaseStoreControl
 from deploy.spec import MOST_NODES
 from deploy.waiting import holds_within
+from loadtest.described.answers import answers
 from loadtest.described.command import run_command
 from loadtest.described.description import TargetDescription
 from loadtest.faults import Ability, Need
 from proxy import Balance
 
 SECONDS_TO_STOP = 5.0
-_SECONDS_TO_ANSWER = 1.0
 _POLL = 0.1
 _ON_MEMBERS = frozenset({Ability.KILL, Ability.PAUSE, Ability.RESTART})
 
@@ -169,7 +166,7 @@ class DescribedCluster(ABC):
                 command = [sys.executable, "-S", "-E", tcp_proxy.__file__, way.to, way.listen]
                 self._fault_proxy = FaultProxy(command)
             self._start()
-            self.wait_ready(self.runtime.start_timeout)
+            self.wait_ready(self.runtime.start_timeout, starting=True)
         except BaseException:  # Ctrl-C too
             self.stop()
             raise
@@ -196,10 +193,12 @@ class DescribedCluster(ABC):
         if errors:
             raise errors[0]
 
-    def wait_ready(self, timeout: float = 30.0) -> None:
+    def wait_ready(self, timeout: float = 30.0, *, starting: bool = False) -> None:
         waiting = [member.name for member in self.members() if member.state is MemberState.RUNNING]
 
         def all_ready() -> bool:
+            if starting:
+                self._require_alive()
             waiting[:] = [name for name in waiting if not self._is_ready(name)]
             return not waiting and answers(self.url, http.client.INTERNAL_SERVER_ERROR)
 
@@ -286,6 +285,10 @@ class DescribedCluster(ABC):
     def _stop(self) -> None:
         """End what was started, first gracefully and after some seconds by force."""
 
+    def _find_end(self, _name: str) -> str:
+        """Return how a member has failed to start: "has ended"; empty if it may still answer."""
+        return ""
+
     def _refuse(self, _ability: Ability, _name: str) -> str:
         """Return why a member can't be killed, paused or restarted; empty if it can."""
         return ""
@@ -343,6 +346,15 @@ class DescribedCluster(ABC):
         if errors:
             raise errors[0]
 
+    def _require_alive(self) -> None:
+        for name in self.own_names():
+            if why := self._find_end(name):
+                raise ClusterError(f"{self.show(name)} {why}: {self._last_line(name)}")
+
+    def _last_line(self, name: str) -> str:
+        lines = [line.strip() for line in self.log_lines(name, 10) if line.strip()]
+        return lines[-1] if lines else "it printed nothing"
+
     def _find(self, name: str) -> Member:
         members = {member.name: member for member in self.members()}
         if name not in members:
@@ -368,24 +380,3 @@ def name_members(by_role: Mapping[Role, list[str]]) -> dict[str, str]:
 def role_of(name: str) -> Role:
     """Return the role of a member with this name."""
     return Role(name.partition("-")[0])
-
-
-def answers(url: str, bad: int = http.client.BAD_REQUEST) -> bool:
-    """Return whether tcp://HOST:PORT accepts a connection, or an http address answers with a status below `bad`."""
-    parts = urlsplit(url)
-    try:
-        if parts.scheme == "tcp":
-            with socket.create_connection((parts.hostname or "", parts.port or 0), _SECONDS_TO_ANSWER):
-                return True
-        connection = http.client.HTTPConnection(parts.netloc, timeout=_SECONDS_TO_ANSWER)
-        if parts.scheme == "https":
-            context = ssl.create_default_context()  # whether its certificate is the right one, the load finds out
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-            connection = http.client.HTTPSConnection(parts.netloc, timeout=_SECONDS_TO_ANSWER, context=context)
-        try:
-            connection.request("GET", f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}")
-            return connection.getresponse().status < bad
-        finally:
-            connection.close()
-    except (OSError, http.client.HTTPException):
-        return False

@@ -3,12 +3,13 @@
 import secrets
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from deploy import MemberState, Role
+from deploy import ClusterError, MemberState, Role
 from deploy.ports import free_ports
 from loadtest import faults
 from loadtest.described.description import read_description
@@ -102,6 +103,23 @@ def test_an_outage_of_a_project_that_was_found_running_which_runs_on(project: Sh
     assert claims["the cluster is steady after the undo"].holds
     states = project.compose("ps", "--all", "--format", "{{.Service}} {{.State}}").split("\n")
     assert sorted(filter(None, states)) == ["cache running", "front running", "web running", "web running"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"), [("no", "has ended"), ("always", r"was restarted \d+ times")], ids=["ended", "loop"]
+)
+def test_a_member_that_does_not_start_is_said_at_once_with_its_last_line(
+    project: ShopProject, policy: str, words: str
+) -> None:
+    file = project.folder / "shop" / "compose.yaml"
+    file.write_text(file.read_text().replace("image: nginx:1.31", f"restart: '{policy}'\n    image: nginx:1.31"))
+    config = project.folder / "shop" / "nginx.conf"
+    config.write_text(config.read_text().replace("proxy_pass", "proxi_pass", 1))
+    begin = time.monotonic()
+    with pytest.raises(ClusterError, match=rf"^proxy \({project.name}-front-1\) {words}: .*unknown directive"):
+        make(project).start()
+    assert time.monotonic() - begin < 40, "start_timeout is 60 s"
+    assert project.left() == []
 
 
 def test_a_service_that_the_compose_file_does_not_have_is_said_with_its_line(project: ShopProject) -> None:

@@ -234,6 +234,18 @@ def test_a_member_that_could_not_be_started_again_is_not_killed(
         assert found.poll() is None
 
 
+def test_a_member_that_ends_while_the_others_start_is_said_at_once_with_its_last_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtimes, "answers", lambda *_: False)
+    short = "sh -c 'sleep 0.5; echo out of memory; echo; exit 1'"
+    description = write_target(tmp_path, PROCESSES.replace(SLEEPER, short, 1))
+    begin = time.monotonic()
+    with pytest.raises(ClusterError, match=r"^node-1 \(web-a\) has ended: out of memory$"):
+        ProcessesCluster(description).start()
+    assert time.monotonic() - begin < 20, "start_timeout is 60 s"
+
+
 def test_a_member_that_ends_at_once_is_said_with_its_last_line(tmp_path: Path) -> None:
     text = PROCESSES.replace(SLEEPER, "sh -c 'echo no such module >&2; exit 1'")
     description = write_target(tmp_path, text)
