@@ -5,10 +5,11 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+import msgspec
 from msgspec import UNSET
 
 from loadtest.checker import Kind
-from loadtest.checker.findings import Evidence
+from loadtest.checker.findings import Evidence, Findings
 from loadtest.history import Action, Op, OpOutcome
 
 _WRITES = frozenset({Action.VISIT, Action.ADD, Action.EMPTY})
@@ -73,6 +74,27 @@ def tell(behind: Behind) -> str:
     """Return the requests in one line: "GET /me, 200 at 21:03:07.120, after POST /logout, 204 at 21:03:07.101"."""
     proof = _tell_one(behind.proof)
     return f"{proof}, after {' and '.join(map(_tell_one, behind.before))}" if behind.before else proof
+
+
+class Requests(msgspec.Struct, frozen=True, kw_only=True):
+    """What is behind evidence with this `who` and `at`, for results."""
+
+    who: str
+    at: float
+    answer: Op
+    after: tuple[Op, ...] = ()
+
+    def __str__(self) -> str:
+        return tell(Behind(self.answer, self.after))
+
+
+def list_requests(findings: Findings, operations: Iterable[Op]) -> tuple[Requests, ...]:
+    """Return the requests behind the examples of findings. Without examples the operations are not read."""
+    examples = [one for of_kind in findings.examples.values() for one in of_kind]
+    found = find_requests(examples, operations) if examples else {}
+    return tuple(
+        Requests(who=who, at=at, answer=behind.proof, after=behind.before) for (who, at), behind in found.items()
+    )
 
 
 def _tell_one(op: Op) -> str:

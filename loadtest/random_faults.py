@@ -35,7 +35,7 @@ from loadtest.faults import (
     rolling_restart,
     scale,
 )
-from loadtest.report.tables import make_process_table, tell_latencies
+from loadtest.report.tables import make_process_table, show_evidence, tell_latencies
 from loadtest.results import Result
 from loadtest.runner import FAULTS, UNDONE
 from nodes.sessions import Durability
@@ -236,9 +236,7 @@ def show_random(result: Result, phases: Sequence[Phase]) -> RenderableType:
     if result.verdict is not Verdict.HOLDS:
         parts += [Text(line, "dim") for line in describe(phases)[:count][-_SHOWN:]]
         parts.append(Text(f"{result.reason}.", "red"))
-        parts += [
-            Text(f"first {kind}: {examples[0].who}, {examples[0].what}") for kind, examples in found.examples.items()
-        ]
+        parts += show_evidence(result)
     return Group(*parts)
 
 

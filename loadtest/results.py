@@ -17,7 +17,9 @@ import msgspec
 
 from deploy import NodeKind
 from deploy.files import write_json
+from loadtest.behind import Requests
 from loadtest.checker import Findings, Kind, PhaseFigures
+from loadtest.checker.findings import Evidence
 from loadtest.claims.claim import ClaimResult, Timing, Verdict
 from loadtest.experiment import ARRIVAL, Place, make_case_name, make_heading
 from loadtest.load_profile import Mix
@@ -86,6 +88,13 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     history: str = HISTORY
     lacks: Mapping[str, str] = {}
     """What the target does not show (a `Kind` or a `Sight`), with the reasons: nobody looked for it."""
+
+    requests: tuple[Requests, ...] = ()
+    """Those behind the examples of the findings."""
+
+    def find_requests(self, evidence: Evidence) -> str:
+        """Return in one line the answer that proves it and the requests before it; empty where none is known."""
+        return next((str(one) for one in self.requests if (one.who, one.at) == (evidence.who, evidence.at)), "")
 
     @property
     def node(self) -> str:

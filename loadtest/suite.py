@@ -8,6 +8,7 @@ import msgspec
 
 from deploy import Cluster, ClusterError, ClusterSpec, NodeKind
 from deploy.files import write_json
+from loadtest.behind import Requests, list_requests
 from loadtest.claims.claim import (
     ClaimResult,
     Lacks,
@@ -143,6 +144,7 @@ class Suite:
     ) -> tuple[Result, KeyboardInterrupt | None]:
         """Return the result of a run, and the signal that stopped it."""
         users = case.experiment.users or self.load.users
+        requests: tuple[Requests, ...] = ()
         try:
             weights = dict(case.experiment.weights)
             profile = LoadProfile(users=users, spawn_rate=users, wait=self.load.wait, mix=case.mix, weights=weights)
@@ -154,6 +156,7 @@ class Suite:
             )  # fmt: skip
             run = run_phases(runner, self._phases(case), ends_at_loss=experiment.ends_at_loss)
             claims = evaluate_run(case, run, folder / HISTORY, steady=self.probes, lacks=target.lacks)
+            requests = list_requests(run.findings, EventsOf(folder / HISTORY, Op))
             if run.stopped is not None:
                 claims = (*claims, not_enough("a signal stopped it").named("the run ends by itself"))
         except NotSteadyError as error:
@@ -162,6 +165,7 @@ class Suite:
             run, claims = None, (not_enough(str(error)).named("the experiment runs"),)
         command = self.command.format(name=make_case_name(case.experiment.name, case.variant.name), place=case.place)
         result = make_result(case, run, claims, number, users, command)
+        result = msgspec.structs.replace(result, requests=requests)
         if self.target is not None:
             lacks = {str(what): why for what, why in self.target.lacks.items()}
             result = msgspec.structs.replace(result, cluster=dict(self.target.description), lacks=lacks)

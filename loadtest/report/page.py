@@ -187,7 +187,13 @@ def list_examples(result: Result) -> list[dict[str, Any]]:
         return []
     every = sorted((one for of_kind in found.examples.values() for one in of_kind), key=lambda one: one.at)
     return [
-        {"at": f"{one.at - timing.fault:+.2f}", "happened": HAPPENED[one.kind], "who": one.who, "what": one.what}
+        {
+            "at": f"{one.at - timing.fault:+.2f}",
+            "happened": HAPPENED[one.kind],
+            "who": one.who,
+            "what": one.what,
+            "requests": result.find_requests(one),
+        }
         for one in every
     ]
 

@@ -236,9 +236,21 @@ def show_experiments(results: Sequence[Result]) -> RenderableType:
             mark, _, style = MARKS[result.verdict]
             run = f" (run {result.run})" if result.order[:-1] in repeated else ""
             parts.append(Text(f"{result.number} {mark} {result.heading}{run}: {result.reason}.", style))
+            parts += show_evidence(result)
     if any(result.generator_cpu > SATURATED for result in results):
         parts.append(Text(BUSY_GENERATOR, "yellow"))
     return Group(*parts, Text(_NOTE, "dim"))
+
+
+def show_evidence(result: Result) -> list[RenderableType]:
+    """Return the first evidence of each kind, with the requests behind it."""
+    found = {} if result.findings is None else result.findings.examples
+    lines: list[RenderableType] = []
+    for kind, (first, *_) in found.items():
+        lines.append(Text(f"  first {kind}: {first.who}, {first.what}", "dim"))
+        if requests := result.find_requests(first):
+            lines.append(Text(f"    {requests}", "dim"))
+    return lines
 
 
 def _figure(figure: str, style: str) -> Cell:

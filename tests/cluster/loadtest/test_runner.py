@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 
 from deploy import Cluster, ClusterError, ClusterSpec, LocalCluster, StoreKind
 from deploy.signals import interruptible
+from loadtest.checker import Kind
 from loadtest.claims.availability import NO_FAILED_REQUEST
 from loadtest.claims.claim import Claim, Verdict
 from loadtest.claims.data import NOTHING_LOST
@@ -104,6 +106,8 @@ def test_a_loss_breaks_the_hypothesis(tmp_path: Path) -> None:
     assert result.findings is not None
     assert result.findings.sessions_lost > 0
     assert "session lost" in result.reason
+    first, *_ = result.findings.examples[Kind.SESSION_LOST]
+    assert re.match(r"(GET|POST) /\w*.*, 200 at .* by node-\d, after POST /login, ", result.find_requests(first))
 
 
 def test_a_fault_that_fails_half_way_is_undone_and_the_run_does_not_hold(tmp_path: Path) -> None:
