@@ -76,7 +76,7 @@ def tell(behind: Behind) -> str:
     return f"{proof}, after {' and '.join(map(_tell_one, behind.before))}" if behind.before else proof
 
 
-class Requests(msgspec.Struct, frozen=True, kw_only=True):
+class ProofRequests(msgspec.Struct, frozen=True, kw_only=True):
     """What is behind evidence with this `who` and `at`, for results."""
 
     who: str
@@ -88,12 +88,12 @@ class Requests(msgspec.Struct, frozen=True, kw_only=True):
         return tell(Behind(self.answer, self.after))
 
 
-def list_requests(findings: Findings, operations: Iterable[Op]) -> tuple[Requests, ...]:
+def list_requests(findings: Findings, operations: Iterable[Op]) -> tuple[ProofRequests, ...]:
     """Return the requests behind the examples of findings. Without examples the operations are not read."""
     examples = [one for of_kind in findings.examples.values() for one in of_kind]
     found = find_requests(examples, operations) if examples else {}
     return tuple(
-        Requests(who=who, at=at, answer=behind.proof, after=behind.before) for (who, at), behind in found.items()
+        ProofRequests(who=who, at=at, answer=behind.proof, after=behind.before) for (who, at), behind in found.items()
     )
 
 

@@ -17,7 +17,7 @@ import msgspec
 
 from deploy import NodeKind
 from deploy.files import write_json
-from loadtest.behind import Requests
+from loadtest.behind import ProofRequests
 from loadtest.checker import Findings, Kind, PhaseFigures
 from loadtest.checker.findings import Evidence
 from loadtest.claims.claim import ClaimResult, Timing, Verdict
@@ -89,7 +89,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     lacks: Mapping[str, str] = {}
     """What the target does not show (a `Kind` or a `Sight`), with the reasons: nobody looked for it."""
 
-    requests: tuple[Requests, ...] = ()
+    requests: tuple[ProofRequests, ...] = ()
     """Those behind the examples of the findings."""
 
     def find_requests(self, evidence: Evidence) -> str:

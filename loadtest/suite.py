@@ -8,7 +8,7 @@ import msgspec
 
 from deploy import Cluster, ClusterError, ClusterSpec, NodeKind
 from deploy.files import write_json
-from loadtest.behind import Requests, list_requests
+from loadtest.behind import ProofRequests, list_requests
 from loadtest.claims.claim import (
     ClaimResult,
     Lacks,
@@ -144,7 +144,7 @@ class Suite:
     ) -> tuple[Result, KeyboardInterrupt | None]:
         """Return the result of a run, and the signal that stopped it."""
         users = case.experiment.users or self.load.users
-        requests: tuple[Requests, ...] = ()
+        requests: tuple[ProofRequests, ...] = ()
         try:
             weights = dict(case.experiment.weights)
             profile = LoadProfile(users=users, spawn_rate=users, wait=self.load.wait, mix=case.mix, weights=weights)
