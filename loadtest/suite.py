@@ -227,7 +227,7 @@ def make_result(
         run=number,
         title=case.title,
         hypothesis=variant.hypothesis or experiment.hypothesis,
-        reference=case.reference,
+        reference="" if case.target else case.reference,  # which is about clusters of this project
         fault=case.fault,
         mix=case.mix,
         place=case.place,

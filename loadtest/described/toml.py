@@ -164,10 +164,7 @@ def _find_mistakes(kind: inspect.Type, value: Any, place: Place) -> Iterator[tup
     elif isinstance(kind, inspect.EnumType) and isinstance(value, str):
         names = [str(one.value) for one in kind.cls]
         if value not in names:
-            yield (
-                place,
-                f"{_name(place)} must be one of {', '.join(names)}, not {value!r}; {did_you_mean(value, names)}",
-            )
+            yield place, f"{_name(place)} must not be {value!r}: {did_you_mean(value, names)}"
     elif not isinstance(kind, inspect.AnyType) and not _is_of(kind, value):
         wanted = "one of them" if isinstance(kind, inspect.EnumType) else _TYPES.get(type(kind), "something else")
         yield place, f"{_name(place)} must be {wanted}, not {_describe(value)}"

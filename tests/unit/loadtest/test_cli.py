@@ -13,6 +13,7 @@ from loadtest.experiment import Place
 from loadtest.experiments import EXPERIMENTS
 from loadtest.suite import MakeCluster, Suite, SuiteLoad
 from session_cluster import main
+from tests.support.described import write_target
 
 
 def invoke(*arguments: object, **environment: str) -> Result:
@@ -37,6 +38,13 @@ def test_the_list_names_every_experiment_within_80_columns() -> None:
     shown = invoke("failover", "list").output
     assert all(one.name in shown and one.title in shown for one in EXPERIMENTS)
     assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_the_list_for_a_target_does_not_name_what_no_file_can_describe(tmp_path: Path) -> None:
+    runtime = '[runtime]\nkind = "processes"\nroles.node = ["web"]\nmembers.web.start = "web"\n'
+    shown = invoke("failover", "list", "--target", write_target(tmp_path, runtime).path).output
+    assert "emptying undone: shop.toml has no request empty" in shown.partition("Not looked for:")[2]
+    assert "password undone" not in shown
 
 
 @pytest.mark.parametrize(

@@ -220,6 +220,15 @@ def test_evidence_has_its_requests_in_the_result_on_the_page_and_in_a_terminal(t
     assert re.search(rf"<small>{said}</small>", render_page([result], tmp_path, "Shop"))
 
 
+def test_what_other_clusters_of_this_project_did_does_not_stand_beside_a_target() -> None:
+    experiment = BY_NAME["store-outage"]
+    ours, theirs = (
+        make_result(Case(experiment, experiment.variants[0], target=target), None, (not_enough("x"),), 1, 24, "")
+        for target in ("", "Shop")
+    )
+    assert (ours.reference, theirs.reference) == (experiment.reference, "")
+
+
 def test_the_users_that_claims_need_are_said_before_a_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (few,) = replace(make_suite("kill-node"), load=SuiteLoad(users=11)).list_short()
     needed = '11 users are too little data for "no session, update or logout is lost": 12 are needed (kill-node)'
