@@ -75,8 +75,13 @@ class BaseCluster(ABC):
             require_free(self.spec.port)
         try:
             self._start()
-        except BaseException:  # Ctrl-C too: a start that fails leaves nothing.
-            self.stop()
+        except BaseException as error:  # Ctrl-C too: a start that fails leaves nothing.
+            try:
+                self.stop()
+            except ClusterError as left:
+                if not isinstance(error, ClusterError):
+                    raise
+                raise ClusterError(f"{error}; and not all of it could be ended: {left}") from error
             raise
 
     @abstractmethod

@@ -178,10 +178,10 @@ class SwarmCluster(BaseCluster):
             self._machines = Machines([_IMAGE, *IMAGES])
             self._machines.start()
         machines = self._machines
-        self._stack = Stack(name, machines.manager())
         self._slots = frozenset(range(1, self.spec.nodes + 1))
         self._folder = machines.folder / name
         settings = make_settings(self.spec, name, _IMAGE, machines, self._folder)
+        self._stack = Stack(name, machines.manager())
         override = write_override(make_override(self.spec, settings, machines, self._one_proxy), self._folder)
         self._settings = settings
         self._proxy = SwarmProxy(machines, self.spec, self.tasks)
