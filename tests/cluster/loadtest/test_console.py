@@ -53,8 +53,8 @@ def final_figures(page: Page) -> dict[str, Any]:
 
     def is_still() -> bool:
         page.wait_for_timeout(1500)
-        seen.append({**figures(page), "recent": None, "gap": None})
-        return len(seen) > 3 and seen[-4:] == [seen[-1]] * 4
+        seen.append(figures(page))
+        return len(seen) > 2 and [one["operations"] for one in seen[-3:]] == [seen[-1]["operations"]] * 3
 
     wait_until(is_still, "no user sends requests", 40)
     return seen[-1]
