@@ -152,7 +152,7 @@ def test_the_view_fits_a_telephone(browser: Browser, tmp_path: Path, script: Scr
             title = "노드 강제 종료, 공유 저장소"
             expect(page.locator(".past")).to_contain_text("데이터 부족")
             expect(page.locator(".list h2")).to_have_text("실험")
-            expect(page.locator(".past")).to_contain_text("로그아웃된 사용자도 사라진 것도 없음")
+            expect(page.locator(".past")).to_contain_text("데이터가 부족해 손실이 없다고 할 수 없음")
         one = experiment(page, title)
         one.locator("button").click()
         expect(page.locator(".claims li").first).to_be_visible()
