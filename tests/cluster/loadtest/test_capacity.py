@@ -38,7 +38,7 @@ def test_a_quick_run_prints_a_sheet_with_plausible_figures(tmp_path: Path) -> No
     values = {line["name"]: line["value"] for line in record["sheet"]}
     assert 500 < values["a session in the store"] < 1200
     assert values["a session in the store"] < values["resident memory for it"] < 4000
-    assert 50 < values["token of a write"] < 600
+    assert 20 < values["token of a write"] < 600  # of a few hundred writes, some of which a busy machine sees expire
     assert values["primaries to replicas"] > 0
     assert record["limits"][0]["sessions"] <= record["limits"][1]["sessions"]
     assert "Limits first" in done.stdout
