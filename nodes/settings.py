@@ -187,7 +187,8 @@ class Settings(SessionStoreSettings):
                 value = setting.from_environment(env)
                 if value is not None:
                     values[each.name] = value
-        values.setdefault("node_name", default_name())
+        if "node_name" not in values:
+            values["node_name"] = default_name()
         values.setdefault("session_name", "connect.sid" if values["store"] is SessionStoreKind.EXPRESS else "session")
         settings = cls(**values)
         settings._check(env)

@@ -32,6 +32,11 @@ def test_only_the_secrets_must_be_given(monkeypatch: pytest.MonkeyPatch) -> None
     assert settings == Settings(node_name="host-7", secrets=(SECRET,))
 
 
+def test_a_given_name_is_not_looked_up(users_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nodes.settings.default_name", lambda: pytest.fail("asks a DNS, for half a second"))
+    assert Settings.from_environ(environ(users_file)).node_name == "node-1"
+
+
 GIVEN: dict[str, tuple[str, str, Any]] = {
     "NODE_BIND": ("[::1]:0", "bind", "[::1]:0"),
     "NODE_WORKERS": ("3", "workers", 3),
