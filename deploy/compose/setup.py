@@ -38,6 +38,12 @@ from proxy.containers import container_settings
 
 CLUSTER = Path("/cluster")
 _PASSWORDS = CLUSTER / "users" / "passwords.json"
+SETTINGS = CLUSTER / "console" / "settings.json"
+"""The variables below as the last `up` had them, for a console that may have been started by an earlier one."""
+_SHOWN = (
+    *("SESSION_STORE", "DATABASE", "REDIS_MODE", "BALANCE", "NODE_APP"),
+    *("SESSION_NAME", "SESSION_IDLE_TIMEOUT", "SESSION_ABSOLUTE_TIMEOUT"),
+)
 _AUTHORITY, _CERTIFICATE, _KEY = (CLUSTER / "tls" / name for name in ("ca.pem", "certificate.pem", "key.pem"))
 _ENTRYPOINTS = Path(__file__).parent / "entrypoints"
 _REDIS_VERSION = (8, 0, 0)
@@ -65,6 +71,7 @@ def prepare() -> None:
         write_atomically(CLUSTER / "proxy" / "nginx.conf", render_proxy(os.environ), _READABLE)
         text = render_proxy(os.environ, Tls(_CERTIFICATE, _KEY))
         write_atomically(CLUSTER / "proxy" / "nginx-tls.conf", text, _READABLE)
+        write_atomically(SETTINGS, json.dumps({name: os.environ[name] for name in _SHOWN}))
     except (ClusterError, SettingsError, UsersError, ProxySettingsError) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"Open http://127.0.0.1:{os.environ['PROXY_PORT']}")

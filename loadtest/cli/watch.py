@@ -1,12 +1,16 @@
 """`python -m loadtest.cli.watch`: the console in a container of compose.yaml (--profile console), which can only watch.
 
-It has the settings of the cluster from the environment, its token in /cluster/console, where `docker compose logs
-console` finds the address again after a restart, and the loads' histories, of which each start removes the old ones.
+It has the settings of the cluster from the service `setup`, and ends when they change: the engine starts it again. Its
+token is in /cluster/console, so that the address in `docker compose logs console` does not change. The loads'
+histories are there, too; each start removes the old ones.
 """
 
+import json
 import os
 import secrets
 import shutil
+import signal
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +18,7 @@ import click
 from rich.console import Console as Terminal
 
 from deploy import ClusterSpec, StoreKind
+from deploy.compose.setup import SETTINGS
 from deploy.compose.watched import WatchedCluster
 from deploy.files import write_atomically
 from deploy.signals import interruptible
@@ -28,7 +33,9 @@ from loadtest.credentials import USERS_FILE_VARIABLE, CredentialsError, read_cre
 from loadtest.experiment import Place
 from nodes.environment import Environment, SettingsError
 
-FOLDER = Path("/cluster/console")
+FOLDER = SETTINGS.parent
+INTERVAL = 1.0
+"""Seconds between two looks at the settings."""
 LISTEN = ("0.0.0.0", 8090)  # noqa: S104 - in its container; compose.yaml publishes it on 127.0.0.1
 _REDIS = {RedisMode.SENTINEL: StoreKind.REDIS_HA, RedisMode.CLUSTER: StoreKind.REDIS_CLUSTER}
 
@@ -38,7 +45,8 @@ def watch() -> None:
     """Serve the page until a signal comes."""
     env = Environment(os.environ)
     try:
-        spec = read_spec(os.environ)
+        settings = SETTINGS.read_text(encoding="utf-8")
+        spec = read_spec(json.loads(settings))
         port, shop = env.whole("CONSOLE_PORT", 8090, 1, 65535), env.whole("PROXY_PORT", 8080, 1, 65535)
         users = None if spec.application else env.whole("CONSOLE_USERS", 20, 0, MOST_USERS)
         accounts = read_credentials(os.environ.get(USERS_FILE_VARIABLE, "")).users
@@ -52,10 +60,27 @@ def watch() -> None:
     page = Console(board, director, port, token, listen=LISTEN)
     sampler = Sampler(director, board, Place.COMPOSE, NodeWatch(cluster))
     with interruptible():
+        _Changes(settings).start()
         try:
             serve(page, sampler, Terminal(highlight=False), "It watches, and shows the commands to type.")
         except KeyboardInterrupt:
             click.echo("stopped")
+
+
+class _Changes(threading.Thread):
+    """Ends this process as soon as `docker compose up` gave the cluster other settings, whether or not the console was
+    named in it."""
+
+    def __init__(self, settings: str) -> None:
+        super().__init__(name="settings", daemon=True)
+        self._settings = settings
+
+    def run(self) -> None:
+        pause = threading.Event()
+        while SETTINGS.read_text(encoding="utf-8") == self._settings:
+            pause.wait(INTERVAL)
+        click.echo("the cluster has other settings now: the console starts again with them")
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def read_spec(environ: Mapping[str, str]) -> ClusterSpec:

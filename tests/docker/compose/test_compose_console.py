@@ -106,3 +106,18 @@ def test_a_session_is_followed_at_the_shop_and_at_each_node(console: ConsoleClie
 def test_it_keeps_its_address_when_it_is_restarted(compose: Compose, address: str) -> None:
     compose("restart", "console", **PROFILE)
     wait_until(lambda: compose("logs", "console", **PROFILE).count(address) == 2, "it prints the address again", 60)
+
+
+def test_it_follows_an_up_with_other_settings_that_does_not_name_it(compose: Compose, address: str) -> None:
+    console = ConsoleClient(address)
+
+    def shown() -> tuple[str, str]:
+        try:
+            cluster = console.ask("state")["cluster"]
+        except OSError:
+            return "", ""  # it starts again
+        return str(cluster["store"]), str(cluster["policy"])
+
+    wait_until(lambda: shown() == ("redis", "round_robin"), "it watches", 110)
+    compose.up(SESSION_STORE="memory", BALANCE="sticky")
+    wait_until(lambda: shown() == ("memory", "sticky"), "it has the new settings", 110)
