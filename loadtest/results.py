@@ -42,7 +42,7 @@ _LOSSES = {
     "misdirected": (Kind.MISDIRECTED,),
     "passwords_undone": (Kind.PASSWORD_UNDONE,),
 }
-_OTHER_LOSSES = {
+OTHER_LOSSES = {
     Kind.EMPTYING_UNDONE: ("emptied cart was full again", "emptied carts were full again"),
     Kind.STALE_READ: ("old value was shown", "old values were shown"),
     Kind.REVIVED: ("logout was undone", "logouts were undone"),
@@ -272,7 +272,7 @@ class CaseResults:
     def other_losses(self) -> str:
         """What was lost beside sessions and updates: "2 logouts were undone, …"; empty for nothing."""
         parts = []
-        for kind, (one, several) in _OTHER_LOSSES.items():
+        for kind, (one, several) in OTHER_LOSSES.items():
             figure = self._median(partial(_count, kind=kind))
             if figure not in {"0", "-"}:
                 parts.append(f"{figure} {one if figure == '1' else several}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from loadtest.checker import Kind
 from loadtest.claims.claim import Verdict
 from loadtest.faults import NOTHING
-from loadtest.results import CaseResults, Result
+from loadtest.results import OTHER_LOSSES, CaseResults, Result
 
 NOTHING_LOST, NO_COST = "nobody was logged out and nothing was lost", "no request failed"
 NOTHING_FOUND = "of what was looked for, nothing was lost"
@@ -59,11 +59,10 @@ def tell_all(results: Sequence[Result]) -> str:
     found = [result.findings for result in results if result.findings is not None]
     out = sum(one.total.users_logged_out for one in found)
     lost = sum((Counter(one.total.found) for one in found), Counter[Kind]())
-    others = lost.total() - lost[Kind.SESSION_LOST] - lost[Kind.UPDATE_LOST]
     losses = [
         _count_users(f"{out:,} of {sum(result.users for result in results):,}" if out else "0"),
         _count(f"{lost[Kind.UPDATE_LOST]:,}", "update was lost", "updates were lost"),
-        _count(f"{others:,}", "other loss", "other losses"),
+        *(_count(f"{lost[kind]:,}", *words) for kind, words in OTHER_LOSSES.items()),
     ]
     failed = _count(f"{sum(one.total.failed for one in found):,}", "request failed", "requests failed")
     return f"{_list(losses) or _say_nothing(results)}; {failed or NO_COST}"

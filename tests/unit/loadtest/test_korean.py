@@ -17,7 +17,7 @@ from loadtest.experiments import EXPERIMENTS
 from loadtest.report.korean import CATALOGUE, say
 from loadtest.report.page import HAPPENED
 from loadtest.report.tables import MARKS
-from loadtest.results import _OTHER_LOSSES
+from loadtest.results import OTHER_LOSSES
 
 LOADTEST = Path(loadtest.__file__).parent
 VERDICTS = {"holds", "broken", "not_enough", "require", "require_answers"}
@@ -89,7 +89,7 @@ def test_every_text_of_the_report_is_in_korean() -> None:
     template = (LOADTEST / "report" / "templates" / "report.html").read_text()
     texts = {text.replace("{}", "7") for text in re.findall(r'_\("([^"]+)"', template)}
     texts |= {words for _, words, _ in MARKS.values()} | set(HAPPENED.values())
-    texts |= {f"7 {text}" for pair in _OTHER_LOSSES.values() for text in pair}
+    texts |= {f"7 {text}" for pair in OTHER_LOSSES.values() for text in pair}
     assert len(MARKS) == len(Verdict)
     assert {text: words for text in texts if (words := foreign(text))} == {}
     shown = re.sub(r"<style>.*?</style>|\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}|<[^>]*>", " ", template, flags=re.DOTALL)

@@ -257,7 +257,7 @@ def test_the_sums_of_all_runs_are_one_clause_that_names_every_loss(tmp_path: Pat
     )
     seen = msgspec.structs.replace(clean.findings, total=out, sessions_lost=1, revived=2)
     lost = msgspec.structs.replace(lost, findings=seen)
-    assert tell_all([clean, lost]) == "1 of 2 users was logged out and 2 other losses; no request failed"
+    assert tell_all([clean, lost]) == "1 of 2 users was logged out and 2 logouts were undone; no request failed"
     told = tell(CaseResults((lost,)))
     assert told is not None
     assert (told.lost, told.losses) == (True, "1 of 1 users was logged out and 2 logouts were undone")
