@@ -77,7 +77,8 @@ def test_a_stopped_experiment_ends_its_processes_and_the_users_come_back(
     assert read_results(tmp_path / "out").results == ()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_signal_during_an_experiment_ends_everything(
     console: tuple[Page, psutil.Process], number: signal.Signals
 ) -> None:

@@ -24,12 +24,9 @@ pytestmark = pytest.mark.timeout(300)  # they wait for the machine
 
 SUITE_LOAD = SuiteLoad(users=20, wait=(0.1, 0.4), share=0.4)
 CASES = (
-    ("memory-round-robin", ""),
     ("kill-node", ""),
-    ("kill-sticky-shared", ""),
     ("primary-killed", "fail-fast"),
     ("primary-returns", "1700ms"),
-    ("primary-returns", "fail-fast-1700ms"),
     ("primary-cut-off", "sentinels-1700ms"),
     ("store-outage", ""),
     ("concurrent-writes", "redis"),

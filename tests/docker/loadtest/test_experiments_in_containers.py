@@ -1,4 +1,4 @@
-"""Short forms of experiments that need containers, and of one that containers do in their own way."""
+"""Short forms of some experiments that need containers. `make test-nightly` runs all in full."""
 
 from pathlib import Path
 
@@ -19,14 +19,11 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]  # they wait for the
 SUITE_LOAD = SuiteLoad(users=20, wait=(0.1, 0.4), share=0.4)
 CASES = (
     ("node-moves", ""),
-    ("planned-failover", "fail-fast"),
-    ("concurrent-writes", "mysql"),
     ("late-writes", "postgres"),
     ("database-killed", "mysql"),
     ("sqlite-disk-full", "sqlite"),
-    ("sqlite-disk-full", "file"),
 )
-SERVERS = {"mysql": "mariadb", "postgres": "postgres", "sqlite": "nginx", "file": "nginx"}
+SERVERS = {"mysql": "mariadb", "postgres": "postgres", "sqlite": "nginx"}
 
 
 @pytest.mark.parametrize(("name", "variant"), CASES)
