@@ -8,7 +8,7 @@ import msgspec
 
 from loadtest.checker import Checker, Findings
 from loadtest.history import End, Follower, Header, Mark, Note, Op, PartWriter, assemble
-from loadtest.prober import Prober
+from loadtest.prober.client import Prober
 from loadtest.results import HISTORY
 
 _FINDINGS_INTERVAL = 0.3

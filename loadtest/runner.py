@@ -24,7 +24,8 @@ from loadtest.history import (
 )
 from loadtest.history_run import HistoryRun
 from loadtest.load_profile import Arrivals, LoadProfile
-from loadtest.prober import Endpoint, Prober
+from loadtest.prober.client import Prober
+from loadtest.prober.process import Endpoint
 from loadtest.processes import ProcessChange, Sample, compare, measure
 from loadtest.progress import Status
 from loadtest.steady import NotSteadyError, wait_steady

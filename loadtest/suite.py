@@ -26,7 +26,7 @@ from loadtest.faults import NOTHING
 from loadtest.generator import GeneratorError
 from loadtest.history import EventsOf, HistoryError, Op, Probe
 from loadtest.load_profile import LoadProfile, Mix
-from loadtest.prober import ProberError
+from loadtest.prober.client import ProberError
 from loadtest.progress import Status
 from loadtest.results import HISTORY, RESULT, Result, describe_machine, list_versions, replacing, write_results
 from loadtest.runner import Run, Runner, Schedule, run_phases

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -36,7 +37,48 @@ def python_path() -> list[str]:
     return [] if _ROOT in installed else [str(_ROOT)]
 
 
-class Process:
+class Breakable(ABC):
+    """A program that can be stopped, continued and ended."""
+
+    pid: int
+
+    @abstractmethod
+    def ended(self) -> bool:
+        """Return whether it has ended."""
+
+    @abstractmethod
+    def paused(self) -> bool:
+        """Return whether it is stopped by a signal."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """Send SIGKILL; return when all of it has ended."""
+
+    @abstractmethod
+    def resume(self) -> None:
+        """Send SIGCONT."""
+
+    @abstractmethod
+    def terminate(self) -> None:
+        """Ask it to end, and resume all of it."""
+
+    @abstractmethod
+    def _stop(self) -> None:
+        """Send SIGSTOP to all of it."""
+
+    def pause(self) -> None:
+        """Send SIGSTOP; return when it has stopped or ended."""
+        self._stop()
+        while not self.ended() and not self.paused():
+            time.sleep(_POLL)
+
+    def wait_ended(self, timeout: float) -> None:
+        """Return when it has ended, after `timeout` seconds by SIGKILL."""
+        if not holds_within(self.ended, timeout):
+            self.kill()
+
+
+class Process(Breakable):
     """A program in its own process group; signals go to the whole group."""
 
     def __init__(self, popen: "subprocess.Popen[bytes]", reaper: "ProcessReaper", log: Path) -> None:
@@ -84,12 +126,6 @@ class Process:
         errors = [text for text in texts if text.startswith("error: ")]
         return [self.exit_reason(), *texts[-1:], *errors[-1:]][-1]
 
-    def pause(self) -> None:
-        """Send SIGSTOP; return when it has stopped or ended."""
-        self._signal(signal.SIGSTOP)
-        while not self.ended() and not self.paused():
-            time.sleep(_POLL)
-
     def resume(self) -> None:
         """Send SIGCONT."""
         self._signal(signal.SIGCONT)
@@ -110,10 +146,8 @@ class Process:
                 os.kill(self.pid, number)
             self._signal(signal.SIGCONT)
 
-    def wait_ended(self, timeout: float) -> None:
-        """Return when it has ended, after `timeout` seconds by SIGKILL."""
-        if not holds_within(self.ended, timeout):
-            self.kill()
+    def _stop(self) -> None:
+        self._signal(signal.SIGSTOP)
 
     def _signal(self, number: int) -> None:
         if self._popen.returncode is None:

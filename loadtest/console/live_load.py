@@ -18,7 +18,7 @@ from loadtest.history import Mark, Op, now
 from loadtest.history_run import HistoryRun
 from loadtest.load import LOAD
 from loadtest.load_profile import LoadProfile
-from loadtest.prober import Prober
+from loadtest.prober.client import Prober
 from loadtest.runner import make_header, make_session_endpoint
 from loadtest.target import Target
 

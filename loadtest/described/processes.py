@@ -8,14 +8,13 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import urlsplit
 
 import psutil
 
 from deploy import ClusterError, Member, MemberState, Role
 from deploy.files import read_last_lines
-from deploy.local.processes import ProcessReaper
+from deploy.local.processes import Breakable, ProcessReaper
 from deploy.waiting import holds_within
 from loadtest.described.description import TargetDescription
 from loadtest.described.file import MemberSpec
@@ -31,27 +30,7 @@ _SECONDS_ALIVE = 0.3
 _POLL = 0.01
 
 
-class Controlled(Protocol):
-    """A program that can be broken: `deploy.local.processes.Process`, or one that was found."""
-
-    pid: int
-
-    def ended(self) -> bool: ...
-
-    def paused(self) -> bool: ...
-
-    def kill(self) -> None: ...
-
-    def pause(self) -> None: ...
-
-    def resume(self) -> None: ...
-
-    def terminate(self) -> None: ...
-
-    def wait_ended(self, timeout: float) -> None: ...
-
-
-class FoundProcess:
+class FoundProcess(Breakable):
     """A process that somebody else started, with its children. Raises ClusterError where it may not be signalled."""
 
     def __init__(self, process: psutil.Process, popen: "subprocess.Popen[bytes] | None" = None) -> None:
@@ -79,12 +58,6 @@ class FoundProcess:
         while not self.ended():
             time.sleep(_POLL)
 
-    def pause(self) -> None:
-        """Send SIGSTOP; return when it has stopped or ended."""
-        self._signal(signal.SIGSTOP)
-        while not self.ended() and not self.paused():
-            time.sleep(_POLL)
-
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
 
@@ -93,9 +66,8 @@ class FoundProcess:
         with suppress(psutil.NoSuchProcess):
             self._process.terminate()
 
-    def wait_ended(self, timeout: float) -> None:
-        if not holds_within(self.ended, timeout):
-            self.kill()
+    def _stop(self) -> None:
+        self._signal(signal.SIGSTOP)
 
     def _signal(self, number: int) -> list[psutil.Process]:
         """Send a signal to it and all of its children, the parent first: a stopped one makes no more of them."""
@@ -121,7 +93,7 @@ class ProcessesCluster(DescribedCluster):
     def __init__(self, description: TargetDescription) -> None:
         super().__init__(description)
         self._own = name_members({role: list(getattr(self.runtime.roles, role.value)) for role in Role})
-        self._processes: dict[str, Controlled] = {}
+        self._processes: dict[str, Breakable] = {}
         self._found: set[str] = set()
         """Members that ran before, and shall run afterwards."""
         self._reaper: ProcessReaper | None = None
@@ -289,7 +261,7 @@ class ProcessesCluster(DescribedCluster):
             return self.description.resolve(self.fill(spec.log))
         return self.state_folder.parent / "logs" / f"{name}.log"
 
-    def _process(self, name: str) -> Controlled:
+    def _process(self, name: str) -> Breakable:
         if name not in self._processes:
             raise ClusterError(f"{self.show(name)} does not run: start the target first")
         return self._processes[name]

@@ -1,5 +1,1 @@
 """The independent prober: a process that sends requests at a fixed rate, however long answers take."""
-
-from loadtest.prober.client import Endpoint, Prober, ProberError
-
-__all__ = ["Endpoint", "Prober", "ProberError"]

@@ -15,31 +15,13 @@ import msgspec
 
 from deploy.local.processes import python_path
 from loadtest.history import Probe
+from loadtest.prober.process import TIMEOUT, Endpoint
 
-INTERVAL = 0.05
-"""Seconds between two probes of one endpoint."""
-TIMEOUT = 5.0
-"""Seconds after which a probe without an answer is unknown."""
 START_TIMEOUT = 20.0
 
 
 class ProberError(Exception):
     """The prober did not start, or ended early; the message is one line."""
-
-
-class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A probed URL: GET `url`, with this Cookie header if any, and more `headers`. `name` is its name in the history.
-
-    For https, `authority` is the certificate of the authority (None: those that the system trusts); `insecure` accepts
-    any certificate.
-    """
-
-    name: str
-    url: str
-    cookie: str = ""
-    headers: dict[str, str] = {}
-    authority: str | None = None
-    insecure: bool = False
 
 
 class Prober:

@@ -4,7 +4,7 @@ Open loop: each probe is sent when it is due, over a connection of its own, also
 generator that waits for answers sends fewer requests during an outage, and understates it (coordinated omission).
 
 One line on stdin has the endpoints. The process ends when stdin ends: its parent has ended, or stops it.
-`loadtest.prober.client` is the other end of the pipes.
+`loadtest.prober.client` is the other end of the pipes. This end imports little, since each load starts one.
 """
 
 import asyncio
@@ -20,7 +20,26 @@ from urllib.parse import urlsplit
 import msgspec
 
 from loadtest.history import OpOutcome, Probe, now
-from loadtest.prober.client import INTERVAL, TIMEOUT, Endpoint
+
+INTERVAL = 0.05
+"""Seconds between two probes of one endpoint."""
+TIMEOUT = 5.0
+"""Seconds after which a probe without an answer is unknown."""
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A probed URL: GET `url`, with this Cookie header if any, and more `headers`. `name` is its name in the history.
+
+    For https, `authority` is the certificate of the authority (None: those that the system trusts); `insecure` accepts
+    any certificate.
+    """
+
+    name: str
+    url: str
+    cookie: str = ""
+    headers: dict[str, str] = {}
+    authority: str | None = None
+    insecure: bool = False
 
 
 class ProbeResponse(msgspec.Struct, frozen=True):

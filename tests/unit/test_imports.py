@@ -2,6 +2,8 @@
 
 import ast
 import graphlib
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -112,3 +114,10 @@ def test_modules_do_not_import_each_other_in_a_circle() -> None:
 def module_name(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def test_the_prober_starts_quickly() -> None:
+    """Each load starts one: with `deploy`, its imports took a second of CPU."""
+    code = "import sys, loadtest.prober.process; print(*{name.split('.')[0] for name in sys.modules})"
+    loaded = set(subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT).split())
+    assert not loaded & {"deploy", "flask", "redis", "cryptography"}

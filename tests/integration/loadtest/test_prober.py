@@ -16,9 +16,8 @@ import pytest
 
 from deploy.certificate import make_certificate
 from loadtest.history import OpOutcome, Probe, now
-from loadtest.prober import Endpoint, Prober, ProberError
-from loadtest.prober.client import INTERVAL
-from loadtest.prober.process import probe
+from loadtest.prober.client import Prober, ProberError
+from loadtest.prober.process import INTERVAL, Endpoint, probe
 from loadtest.target import log_in
 from tests.support.node import ROOT
 from tests.support.servers import tcp_server
@@ -163,7 +162,7 @@ def test_an_endpoint_with_a_cookie_sees_the_session() -> None:
 
 def test_the_prober_ends_when_its_parent_is_killed() -> None:
     starter = (
-        "import sys, time; from loadtest.prober import Endpoint, Prober\n"
+        "import sys, time; from loadtest.prober.client import Prober; from loadtest.prober.process import Endpoint\n"
         "it = Prober([Endpoint(name='it', url=sys.argv[1])]).__enter__()\n"
         "print('started', flush=True); time.sleep(99)"
     )
