@@ -15,6 +15,9 @@ _BACKLOG = 511
 
 def main(port: int, namespace: str, command: list[str]) -> None:
     listening = socket.create_server(("127.0.0.1", port), backlog=_BACKLOG)
+    # nginx leaves an inherited socket as it is. Where two workers wake for one connection, the slower one would wait
+    # for the next connection, and all of its requests with it.
+    listening.setblocking(False)
     if listening.fileno() == _DESCRIPTOR:
         listening.set_inheritable(True)
     else:

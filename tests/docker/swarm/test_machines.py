@@ -11,7 +11,9 @@ import psutil
 import pytest
 
 from deploy import ClusterError, ClusterSpec, Discovery, MemberState, Role, StoreKind, SwarmCluster
+from deploy.ports import free_ports
 from deploy.spec import ONE_ADDRESS
+from deploy.swarm import beside
 from deploy.swarm.namespaces import why_no_machines
 from tests.support.http_client import HttpClient
 from tests.support.lacks import lacks
@@ -42,6 +44,14 @@ def cluster() -> Iterator[SwarmCluster]:
 
 def machine_of(cluster: SwarmCluster, name: str) -> str:
     return next(task.machine for member, task in cluster.tasks().items() if member == name and task is not None)
+
+
+def test_the_load_balancers_workers_do_not_block_on_the_socket_that_they_inherit() -> None:
+    if reason := why_no_machines():
+        lacks(reason)
+    command = (sys.executable, "-S", "-E", beside.__file__, str(free_ports(1)[0]), "/proc/self/ns/net")
+    inherited = "import os; print(os.get_blocking(3))"
+    assert subprocess.check_output([*command, sys.executable, "-c", inherited], text=True) == "False\n"
 
 
 def test_a_machine_is_lost_and_its_users_go_on_and_it_comes_back(cluster: SwarmCluster) -> None:
