@@ -4,9 +4,11 @@ import time
 from collections.abc import Sequence
 
 from deploy import Cluster, ClusterError, MemberState
+from deploy.waiting import holds_within
 from loadtest.faults.fault import Ability, Fault, Need
 
 _SECONDS_TO_HEAL = 120.0
+_SECONDS_TO_NOTICE = 30.0
 _POLL = 0.5
 _NEEDS = (Need(Ability.MACHINES),)
 
@@ -49,10 +51,11 @@ def lose_quorum(*names: str) -> Fault:
     def apply(cluster: Cluster) -> None:
         for name in names:
             cluster.machines.freeze_engine(name)
-        if cluster.machines.has_quorum():
+        # A leader goes on for some seconds before it notices that nobody follows.
+        if not holds_within(lambda: not cluster.machines.has_quorum(), _SECONDS_TO_NOTICE, _POLL):
             raise ClusterError(f"without {', '.join(names)} the managers have a quorum: stop more of them")
 
-    return Fault(what=f"stop the managers {_join(names)}", seconds=6.0, apply=apply, undo=_heal, needs=_NEEDS)
+    return Fault(what=f"stop the managers {_join(names)}", seconds=15.0, apply=apply, undo=_heal, needs=_NEEDS)
 
 
 def _roll_out_broken(cluster: Cluster) -> None:
