@@ -26,7 +26,15 @@ from deploy.swarm.override import (
 )
 from deploy.swarm.servers import SwarmProxy, SwarmRedis
 from deploy.swarm.stack import LABEL, Stack, StackSettings, read_users
-from deploy.swarm.tasks import SERVICES, TaskContainer, find_tasks, make_member, parse_container, require
+from deploy.swarm.tasks import (
+    SERVICES,
+    TaskContainer,
+    find_replaced,
+    find_tasks,
+    make_member,
+    parse_container,
+    require,
+)
 from deploy.waiting import holds_within, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -111,6 +119,7 @@ class SwarmCluster(BaseCluster):
     def wait_ready(self, timeout: float = 30.0) -> None:
         waiting = [name for name, task in self.tasks().items() if task and task.state is MemberState.RUNNING]
         self._wait_ready(waiting, timeout)
+        wait_until(lambda: not self._replaced(), timeout, "containers that others have replaced did not end")
 
     def move(self, name: str) -> None:
         self._require_node(name)
@@ -312,6 +321,10 @@ class SwarmCluster(BaseCluster):
             host_pid = (known.get(one["Id"]) or self.machines.host_pid(machine, pid)) if pid else None
             found.append(parse_container(stack, machine, one, host_pid))
         return found
+
+    def _replaced(self) -> tuple[TaskContainer, ...]:
+        tasks = self.tasks().values()
+        return find_replaced((one for each in self._seen.values() for one in each), tasks, self._unreachable())
 
     def _unreachable(self) -> frozenset[str]:
         cut = {MachineState.CUT_OFF, MachineState.OFF}

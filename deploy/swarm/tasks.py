@@ -107,6 +107,16 @@ def find_tasks(
     return found
 
 
+def find_replaced(
+    containers: Iterable[TaskContainer], tasks: Iterable[TaskContainer | None], unreachable: Collection[str]
+) -> tuple[TaskContainer, ...]:
+    """Return the containers that run, although another one has taken their place: on a machine that was away, until its
+    engine hears of it. They may lack their networks."""
+    kept = {one.id for one in tasks if one is not None}
+    running = (one for one in containers if one.state is MemberState.RUNNING and one.machine not in unreachable)
+    return tuple(one for one in running if one.id not in kept)
+
+
 def make_member(name: str, task: TaskContainer | None, unreachable: Collection[str], drained: bool) -> Member:
     """Return a task as a member of the cluster."""
     role = Role(name.partition("-")[0])

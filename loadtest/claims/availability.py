@@ -212,18 +212,26 @@ def _evaluate_server_errors(seen: Observed) -> ClaimResult:
 
 def failed_from_the_fault_within(seconds: float) -> Claim:
     """The claim that only requests fail that were in flight on what was lost: they had begun at the fault, or within
-    these seconds, until nothing used it any longer; and for each user one at most, which has one in flight."""
+    these seconds, until nothing used it any longer; and for each user one at most, which has one in flight.
+
+    While the fault is undone a request may be refused (503): what comes back takes some before it reaches its store.
+    """
 
     def evaluate(seen: Observed) -> ClaimResult:
-        fault = seen.times.fault
+        times = seen.times
         failed = [op for op in seen.ops if is_failure(op)]
-        late = [op.started - fault for op in failed if op.started > fault + seconds or op.ended < fault]
+        refused = [op for op in failed if op.status == UNAVAILABLE and times.undo <= op.started <= times.undone]
+        lost = [op for op in failed if op not in refused]
+        late = [op.started - times.fault for op in lost if op.started > times.fault + seconds or op.ended < times.fault]
         if late:
             return broken(f"a request that failed began {max(late):.2f} s after the fault; expected none so late")
-        most = max(Counter(op.who for op in failed).values(), default=0)
+        most = max(Counter(op.who for op in lost).values(), default=0)
         if most > 1:
             return broken(f"{most} requests of one user failed; expected one at most")
-        return require(seen.figures.operations, _MIN_OPERATIONS, "operations", f"{len(failed)} failed")
+        found = f"{len(lost)} failed"
+        if refused:
+            found = f"{len(lost)} failed; {len(refused)} more were refused as it came back"
+        return require(seen.figures.operations, _MIN_OPERATIONS, "operations", found)
 
     return Claim("only requests in flight on what was lost fail, for each user one at most", evaluate)
 

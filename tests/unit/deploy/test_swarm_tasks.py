@@ -7,7 +7,7 @@ import pytest
 
 from deploy.cluster import MemberState
 from deploy.swarm.stack import _update_state
-from deploy.swarm.tasks import TaskContainer, find_tasks, make_member, parse_container
+from deploy.swarm.tasks import TaskContainer, find_replaced, find_tasks, make_member, parse_container
 
 NODES = {"Labels": {"com.docker.swarm.service.name": "shop_node", "com.docker.swarm.task.name": "shop_node.2.abc"}}
 
@@ -63,6 +63,15 @@ def test_a_member_on_a_machine_that_is_away_is_silent_until_swarm_has_another() 
     assert (
         member_of(old, container("machine-1", created="2025-01-01T00:00:00Z"), away=away).state is MemberState.RUNNING
     )
+
+
+def test_one_that_runs_on_after_its_machine_came_back_is_found() -> None:
+    old, new = container("machine-3"), container("machine-1", created="2026-01-01T00:00:09Z")
+    both, tasks = [old, new], [new, None]
+    assert find_replaced(both, tasks, {"machine-3"}) == (), "nothing reaches it"
+    assert find_replaced(both, tasks, ()) == (old,)
+    ended = container("machine-3", status="exited")
+    assert find_replaced([ended, new], tasks, ()) == ()
 
 
 def test_each_machine_has_a_proxy_and_what_is_missing_has_ended() -> None:

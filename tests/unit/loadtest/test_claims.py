@@ -310,6 +310,13 @@ def test_writes_that_waited_for_the_store_are_said_with_the_slowest(writes: list
             [failed(101), failed(119.9, error=STOPPED)],
             "holds",
         ),  # the end of the load
+        (availability.failed_from_the_fault_within(10.0), [*ASKED * 3, failed(101)], "holds"),
+        (availability.failed_from_the_fault_within(10.0), [*ASKED, failed(101)], "not enough data"),
+        (availability.failed_from_the_fault_within(10.0), [*ASKED * 3, failed(101), failed(102)], "broken"),
+        # While it comes back, a request may be refused, and not fail in another way.
+        (availability.failed_from_the_fault_within(5.0), [*ASKED * 3, failed(101), failed(110.5)], "holds"),
+        (availability.failed_from_the_fault_within(5.0), [*ASKED * 3, failed(111.5)], "broken"),
+        (availability.failed_from_the_fault_within(5.0), [*ASKED * 3, replace(failed(110.5), status=502)], "broken"),
         (availability.WRITES_REFUSED, [failed(101), op(102)], "holds"),
         (availability.WRITES_REFUSED, [op(101), failed(101, Action.LOOK)], "broken"),
         (availability.PINNED_MOVE, pinned(0, 1, 2), "holds"),
