@@ -185,7 +185,7 @@ class ProcessesCluster(DescribedCluster):
         spec, own = self._spec(name), self._own[name]
         assert spec.start is not None, "refused before"
         assert self._reaper is not None
-        command = shlex.split(self.fill(spec.start, member=own))
+        command = [self.fill(word, member=own) for word in shlex.split(spec.start)]
         folder = self.description.resolve(spec.folder or ".")
         environment = self.environment(own)
         try:

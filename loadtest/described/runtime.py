@@ -139,17 +139,20 @@ class DescribedCluster(ABC):
         state = {} if self._state is None else {"STATE": str(self.state_folder)}
         return {**os.environ, "PATH": path, **state, **{name: self.fill(text) for name, text in given.items()}}
 
+    @property
+    def _places(self) -> dict[str, str]:
+        state = "" if self._state is None else str(self.state_folder)
+        return {"state": state, "folder": str(self.description.path.parent.resolve())}
+
     def fill(self, text: str, **values: str) -> str:
         """Return a text of the file with its {member}, {nodes}, {state} and {folder}, which is the file's own."""
-        state = "" if self._state is None else str(self.state_folder)
-        folder = str(self.description.path.parent.resolve())
-        for name, value in {"state": state, "folder": folder, **values}.items():
+        for name, value in (self._places | values).items():
             text = text.replace(f"{{{name}}}", value)
         return text
 
     def run(self, command: str, *place: str, timeout: float | None = None, **values: str) -> str:
         """Run a shell command of the file, which stands at `place`; return its output."""
-        text = self.fill(command, **{name: shlex.quote(value) for name, value in values.items()})
+        text = self.fill(command, **{name: shlex.quote(value) for name, value in (self._places | values).items()})
         what = f"{self.description.where(*place)}: {'.'.join(place)}"
         for_ = f" for {value}" if (value := values.get("member", "")) else ""
         folder, seconds = self.description.path.parent.resolve(), timeout or self.runtime.timeout

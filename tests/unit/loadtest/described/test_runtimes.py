@@ -138,6 +138,17 @@ pid_file = "web-b.pid"
 """
 
 
+def test_a_folder_with_a_space_in_its_name_is_one_word(tmp_path: Path) -> None:
+    folder = tmp_path / "my shop"
+    folder.mkdir()
+    (folder / "run.sh").write_text('echo "$1" > "$1/seen"; exec sleep 60')
+    text = PROCESSES.replace("{state}/made", "{folder}/made").replace(SLEEPER, "sh {folder}/run.sh {folder}")
+    with ProcessesCluster(write_target(folder, text)):
+        assert (folder / "made").read_text() == "up\n"
+        wait_until((folder / "seen").exists)
+    assert (folder / "seen").read_text() == f"{folder}\n"
+
+
 @pytest.fixture
 def found(tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
     """web-b as it ran before, with its pid file."""
