@@ -18,6 +18,12 @@ def test_updates_that_flask_session_loses_are_found_with_evidence(tmp_path: Path
     assert result.node == "Flask-Session 0.8"
 
 
+def test_the_shop_of_this_project_loses_nothing_as_a_described_application(tmp_path: Path) -> None:
+    result = run_on_target("shop/target", "late-writes", tmp_path)
+    assert result.verdict is Verdict.HOLDS, result.reason
+    assert set(result.lacks) == {Kind.PASSWORD_UNDONE}, "all that a file can describe is looked for"
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize(
     "file",

@@ -19,7 +19,7 @@ PARSED = {path: read_description(path) for path in FILES}
 
 def test_each_application_has_a_file() -> None:
     folders = {path.parent.name for path in FILES}
-    assert folders == {"django", "express", "flask_session", "php", "starlette"}
+    assert folders == {"django", "express", "flask_session", "php", "shop", "starlette"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
