@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from deploy.files import write_json
+from loadtest.behind import list_requests
 from loadtest.checker import check
 from loadtest.claims.claim import ClaimResult, Timing, Verdict
 from loadtest.experiment import Place, make_case_name
-from loadtest.history import VERSION, Action, Event, Header, Mark, Op, OpOutcome, Probe, assemble, read
+from loadtest.history import VERSION, Action, Event, EventsOf, Header, Mark, Op, OpOutcome, Probe, assemble, read
 from loadtest.load_profile import Mix
 from loadtest.results import HISTORY, RESULT, Result
 
@@ -54,6 +57,9 @@ class Run:
         header = Header(version=VERSION, title=self.title, started=BEGAN)
         assemble(place / HISTORY, header, self._ops(), self._probes(), self._marks())
         result = self._result(list(read(place / HISTORY)))
+        if result.findings is not None:
+            requests = list_requests(result.findings, EventsOf(place / HISTORY, Op))
+            result = msgspec.structs.replace(result, requests=requests)
         write_json(place / RESULT, result)
         return result
 

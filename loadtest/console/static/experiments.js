@@ -96,7 +96,8 @@ function verdictSection() {
           <td>${one.phase.en && html`<span class="note">${say(one.phase)}: </span>`}<${Said} text=${one.claim} /></td><td><${Verdict} of=${one.state} /></td><td><${Said} text=${one.seen} /></td></tr>`)}</tbody>
       </table></div>
       ${detail.examples.length > 0 && html`<details><summary>${t("evidence", { count: number(detail.examples.length) })}</summary>
-        <ul>${detail.examples.map((one, index) => html`<li key=${index}><code>${one.at} s</code> <${Said} text=${one.happened} />: ${one.who}, <${Said} text=${one.what} /></li>`)}</ul></details>`}
+        <ul>${detail.examples.map((one, index) => html`<li key=${index}><code>${one.at} s</code> <${Said} text=${one.happened} />: ${one.who}, <${Said} text=${one.what} />
+          ${one.requests && html`<br /><small>${one.requests}</small>`}</li>`)}</ul></details>`}
       <p class="note">${t("repeat_with")} <code>${detail.command}</code></p>`}
   </section>`;
 }

@@ -132,7 +132,7 @@ def test_one_that_needs_containers_says_so(browser: Browser, tmp_path: Path, scr
 def test_past_runs_have_their_verdicts_and_what_comes_from_a_result_is_text(
     browser: Browser, tmp_path: Path, script: Script
 ) -> None:
-    Run(verdict=Verdict.BROKEN, title="<b>bold</b>", lost=2).write(tmp_path)
+    lost = Run(verdict=Verdict.BROKEN, title="<b>bold</b>", lost=2).write(tmp_path)
     with running(browser, tmp_path) as (page, _):
         past = page.locator(".past li")
         expect(past).to_contain_text("<b>bold</b>")
@@ -140,7 +140,9 @@ def test_past_runs_have_their_verdicts_and_what_comes_from_a_result_is_text(
         past.get_by_role("button", name="Verdict").click()
         expect(page.locator(".result")).to_contain_text("1 of 1 users was logged out")
         page.locator(".result summary").click()
-        expect(page.locator(".result details")).to_contain_text("logged out")
+        evidence = page.locator(".result details")
+        expect(evidence).to_contain_text("logged out")
+        expect(evidence).to_contain_text(str(lost.requests[0]))
 
 
 @pytest.mark.parametrize("language", ["en-US", "ko-KR"])
