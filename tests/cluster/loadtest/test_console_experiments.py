@@ -61,6 +61,7 @@ def test_an_experiment_runs_beside_the_cluster_and_has_its_verdict(
     expect(page.locator("#figure-logged_out b")).to_have_text("0")
 
 
+@pytest.mark.nightly
 def test_a_stopped_experiment_ends_its_processes_and_the_users_come_back(
     console: tuple[Page, psutil.Process], tmp_path: Path
 ) -> None:

@@ -100,7 +100,6 @@ def test_the_console_breaks_and_repairs_a_target(tmp_path: Path) -> None:
         wait_until(lambda: not lives(*family), "every process has ended")
 
 
-@pytest.mark.alone
 def test_answers_come_late_behind_the_proxy_that_the_file_names(tmp_path: Path) -> None:
     (listen,) = free_ports(1)
     description = write_small_shop(tmp_path)
