@@ -26,7 +26,7 @@ WRITES = frozenset(Action) - {Action.LOOK, Action.ACCOUNT, Action.LIST}
 
 
 def nothing_lost(
-    text: str = "no session, update or logout is lost",
+    text: str = "no session, update or logout is lost, and no answer is another user's",
     kinds: Iterable[Kind] = tuple(Kind),
     min_requests: int = 60,
     min_users: int = 12,

@@ -197,7 +197,9 @@ def test_what_was_not_looked_for_is_said_with_the_reason_and_no_figure_stands_fo
 
 
 def test_too_little_data_is_never_said_to_have_lost_nothing(tmp_path: Path) -> None:
-    few = not_enough("6 users; 12 are needed").named("no session, update or logout is lost")
+    few = not_enough("6 users; 12 are needed").named(
+        "no session, update or logout is lost, and no answer is another user's"
+    )
     result = msgspec.structs.replace(Run().write(tmp_path), verdict=Verdict.NOT_ENOUGH_DATA, claims=(few,))
     assert tell_all([result]) == f"{TOO_LITTLE}; no request failed"
     told = tell(CaseResults((result,)))
@@ -225,7 +227,8 @@ def test_what_other_clusters_of_this_project_did_does_not_stand_beside_a_target(
 
 def test_the_users_that_claims_need_are_said_before_a_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (few,) = replace(make_suite("kill-node"), load=SuiteLoad(users=11)).list_short()
-    needed = '11 users are too little data for "no session, update or logout is lost": 12 are needed (kill-node)'
+    claim = "no session, update or logout is lost, and no answer is another user's"
+    needed = f'11 users are too little data for "{claim}": 12 are needed (kill-node)'
     assert few == needed
     assert replace(make_suite("kill-node"), load=SuiteLoad(users=12)).list_short() == []
 

@@ -58,7 +58,7 @@ def case_of(name: str) -> Case:
     return Case(experiment, experiment.variants[0])
 
 
-NOTHING_LOST = "no session, update or logout is lost"
+NOTHING_LOST = "no session, update or logout is lost, and no answer is another user's"
 
 
 def test_what_a_target_does_not_show_is_not_looked_for_from_the_beginning() -> None:

@@ -159,7 +159,7 @@ def test_it_waits_for_as_many_requests_as_the_claims_need_and_then_says_that_the
     assert view.stage is TourStage.MEASURED
     (measured,) = view.measured
     assert (measured.verdict, measured.requests, measured.logged_out) == (Verdict.HOLDS, 60, 0)
-    assert "no session, update or logout is lost" in map(str, measured.theory)
+    assert "no session, update or logout is lost, and no answer is another user's" in map(str, measured.theory)
     assert view.verdicts == {"one-worker": Verdict.HOLDS}
 
 
