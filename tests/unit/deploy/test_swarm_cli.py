@@ -1,5 +1,5 @@
-"""`session-cluster swarm` refuses what it cannot deploy, in one line, and shows the engine's words as they are. A script
-takes the place of `docker`."""
+"""`session-cluster swarm` refuses what it cannot deploy, in one line, and shows what the engine says. A script takes the
+place of `docker`."""
 
 import json
 from pathlib import Path
