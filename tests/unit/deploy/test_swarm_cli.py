@@ -1,5 +1,4 @@
-"""`session-cluster swarm` refuses what it cannot deploy, in one line, and shows what the engine says. A script takes the
-place of `docker`."""
+"""What `session-cluster swarm` refuses, in one line, and how it shows the engine's words. A script is `docker`."""
 
 import json
 from pathlib import Path
