@@ -270,7 +270,7 @@ def _introduce(console: Console, cluster: LocalCluster) -> None:
     spec = cluster.spec
     workers = f" of {spec.workers} workers" if spec.workers > 1 else ""
     kind = "" if spec.node is NodeKind.FLASK else f"{spec.node} "
-    users = {"users": ", ".join(cluster.users), "password": f"[bold]{next(iter(cluster.users.values()))}[/]"}
+    users = {"users": escape(", ".join(cluster.users)), "password": f"[bold]{next(iter(cluster.users.values()))}[/]"}
     facts = {
         **({"application": escape(spec.application)} if spec.application else users),
         "cluster": f"{spec.nodes} {kind}nodes{workers}, sessions in {spec.store}, balancing {spec.balance}",

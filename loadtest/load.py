@@ -135,7 +135,7 @@ def _verdicts(result: LoadResult) -> RenderableType:
             grid.add_row("", "", Text(f"  {tell(behind)}", "dim"))
     for why, kinds in group_lacks(result.lacks).items():
         mark, _, style = MARKS[Verdict.NOT_LOOKED_FOR]
-        grid.add_row("", Text(mark, style), f"not looked for: {', '.join(kinds)}: {why}")
+        grid.add_row("", Text(mark, style), Text(f"not looked for: {', '.join(kinds)}: {why}"))
     return grid
 
 

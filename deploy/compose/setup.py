@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-from deploy.certificate import make_certificate
+from deploy.certificate import CertificateError, make_certificate
 from deploy.compose.members import (
     PROFILES,
     PROXY_PORT,
@@ -64,16 +64,21 @@ def prepare() -> None:
     try:
         check_settings(os.environ)
         names, hosts = _split(os.environ["CLUSTER_USERS"]), tuple(_split(os.environ["PROXY_HOSTS"]))
+        # Both of them first: they check every setting of the proxy.
+        plain, encrypted = render_proxy(os.environ), render_proxy(os.environ, Tls(_CERTIFICATE, _KEY))
         write_secrets(names, os.environ["STORE_SUBNET"], _down_after(os.environ))
         if not _KEY.exists():
             make_certificate(_KEY.parent, tuple(dict.fromkeys((*hosts, "::1"))))
         _KEY.chmod(_READABLE)
-        write_atomically(CLUSTER / "proxy" / "nginx.conf", render_proxy(os.environ), _READABLE)
-        text = render_proxy(os.environ, Tls(_CERTIFICATE, _KEY))
-        write_atomically(CLUSTER / "proxy" / "nginx-tls.conf", text, _READABLE)
+        write_atomically(CLUSTER / "proxy" / "nginx.conf", plain, _READABLE)
+        write_atomically(CLUSTER / "proxy" / "nginx-tls.conf", encrypted, _READABLE)
         write_atomically(SETTINGS, json.dumps({name: os.environ[name] for name in _SHOWN}))
     except (ClusterError, SettingsError, UsersError, ProxySettingsError) as error:
         raise click.ClickException(str(error)) from error
+    except CertificateError as error:
+        raise click.ClickException(f"PROXY_HOSTS: {error}") from error
+    except OSError as error:
+        raise click.ClickException(_explain(error)) from error
     click.echo(f"Open http://127.0.0.1:{os.environ['PROXY_PORT']}")
     click.echo("Who can log in:  docker compose run --rm --no-deps setup passwords")
 
@@ -255,6 +260,14 @@ def _read(path: Path, missing: str) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise click.ClickException(missing) from None
+    except OSError as error:
+        raise click.ClickException(_explain(error)) from error
+
+
+def _explain(error: OSError) -> str:
+    """Return in one line which file of the volumes failed, and why."""
+    fix = "; the user of this container must own the volume" if isinstance(error, PermissionError) else ""
+    return f"{error.filename or CLUSTER} cannot be used: {error.strerror}{fix}"
 
 
 def _down_after(environ: Mapping[str, str]) -> float:

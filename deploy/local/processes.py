@@ -37,6 +37,12 @@ def python_path() -> list[str]:
     return [] if _ROOT in installed else [str(_ROOT)]
 
 
+def child_environment() -> dict[str, str]:
+    """Return this environment, in which a child finds the packages of this checkout, from any folder."""
+    path = os.pathsep.join(filter(None, (*python_path(), os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PYTHONPATH": path}
+
+
 class Breakable(ABC):
     """A program that can be stopped, continued and ended."""
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from deploy.cli import Command
 from deploy.signals import Interrupted, interruptible
@@ -183,7 +185,8 @@ def status(name: str) -> None:
         for column in ("service", "running", "update"):
             table.add_column(column)
         for one in services:
-            table.add_row(one.name, f"{one.running} of {one.desired}", updates.get(one.name, ""))
+            cells = (one.name, f"{one.running} of {one.desired}", updates.get(one.name, ""))
+            table.add_row(*map(Text, cells))
         console.print(table)
         console.print()
         console.print(_list_tasks(stack.tasks()))
@@ -210,10 +213,11 @@ def down(name: str) -> None:
         machine = stack.redis_machine()
         with console.status("removing"):
             stack.remove()
-        console.print(f"removed {name}")
+        console.print(Text(f"removed {name}"))
         if machine:
             volume = f"docker volume rm {name}_redis-data"
-            console.print(f"the sessions are kept; remove them on {machine}: {volume}", style="dim", soft_wrap=True)
+            kept = Text(f"the sessions are kept; remove them on {machine}: {volume}", "dim")
+            console.print(kept, soft_wrap=True)
 
     _run(work)
 
@@ -261,14 +265,14 @@ def _parse_settings(texts: tuple[str, ...]) -> dict[str, str]:
 
 def _introduce(console: Console, stack: Stack, settings: StackSettings, folder: Path) -> None:
     addresses = [f"http://{address}:{settings.port}" for address in stack.machines().values() if address]
-    console.print(f"Open [bold]{' or '.join(addresses)}[/]\n", soft_wrap=True)
+    console.print(f"Open [bold]{escape(' or '.join(addresses))}[/]\n", soft_wrap=True)
     users = read_users(folder)
     store = "a store outside of the stack" if settings.store_url else f"a Redis on {stack.redis_machine()}"
     facts = {
-        "users": ", ".join(users),
-        "password": f"[bold]{next(iter(users.values()))}[/]",
-        "cluster": f"{settings.nodes} nodes, sessions in {store}, balancing {settings.balance}",
-        "secrets": f"{folder}{os.sep}  (keep it: updates need it)",
+        "users": escape(", ".join(users)),
+        "password": f"[bold]{escape(next(iter(users.values())))}[/]",
+        "cluster": escape(f"{settings.nodes} nodes, sessions in {store}, balancing {settings.balance}"),
+        "secrets": escape(f"{folder}{os.sep}  (keep it: updates need it)"),
     }
     for what, value in facts.items():
         console.print(f"[dim]{what:<10}[/]{value}", soft_wrap=True)
@@ -280,5 +284,5 @@ def _list_tasks(tasks: list[Task]) -> Table:
         table.add_column(column)
     for task in sorted(tasks, key=lambda task: (task.desired != "Running", task.name)):
         if task.desired == "Running" or task.error:
-            table.add_row(task.name, task.machine, task.state, task.error)
+            table.add_row(*map(Text, (task.name, task.machine, task.state, task.error)))
     return table

@@ -127,6 +127,7 @@ class Task(NamedTuple):
     desired: str
     state: str
     error: str
+    """In one line."""
 
 
 class Stack:
@@ -166,10 +167,8 @@ class Stack:
 
     def tasks(self) -> list[Task]:
         """Return the tasks, also earlier ones."""
-        form = "{{.Name}}\t{{.Node}}\t{{.Image}}\t{{.DesiredState}}\t{{.CurrentState}}\t{{.Error}}"
-        lines = self.engine.docker("stack", "ps", "--no-trunc", "--format", form, self.name).splitlines()
-        tasks = [Task(*line.split("\t")) for line in lines]
-        return [task._replace(name=task.name.removeprefix(f"{self.name}_")) for task in tasks]
+        lines = self.engine.docker("stack", "ps", "--no-trunc", "--format", "{{json .}}", self.name)
+        return [_parse_task(self.name, json.loads(line)) for line in lines.split("\n") if line.strip()]
 
     def redis_machine(self) -> str:
         """Return the machine that the stack's own Redis is pinned to; empty where there is none."""
@@ -254,6 +253,18 @@ class Stack:
     @staticmethod
     def _lacks(service: StackService) -> bool:
         return service.running != service.desired
+
+
+def _parse_task(stack: str, said: Mapping[str, str]) -> Task:
+    """Return the task that `docker stack ps` describes."""
+    return Task(
+        name=said["Name"].removeprefix(f"{stack}_"),
+        machine=said["Node"],
+        image=said["Image"],
+        desired=said["DesiredState"],
+        state=said["CurrentState"],
+        error=" ".join(said["Error"].split()),
+    )
 
 
 def _update_state(service: Mapping[str, Any]) -> str | None:

@@ -99,7 +99,7 @@ def bench(
     console.print(tables(measured, sizes, missing))
     where = [machine["cpu"], f"{machine['cores']} cores", f"{machine['system']} {machine['release']}"]
     what = (f"{name} {version}" for name, version in programs.items())
-    console.print(f"measured on {', '.join((*where, *what))}", highlight=False)
+    console.print(f"measured on {', '.join((*where, *what))}", highlight=False, markup=False)
     if record is not None:
         document = {
             "requests": requests,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+from deploy.local.processes import child_environment
 from loadtest.bench.apps import CHARACTERS, TEXTS
 from loadtest.bench.servers import Application, BenchError, Running
 from loadtest.progress import Status
@@ -90,7 +91,15 @@ def measure(running: Running, use: Use, cookie: str, requests: int, connections:
     command = [sys.executable, "-m", "loadtest.bench.client", str(running.port), use.path, str(requests)]
     command += [str(connections), sent, str(use.seen)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT, check=False)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            env=child_environment(),
+            timeout=_TIMEOUT,
+            check=False,
+            start_new_session=True,  # Ctrl-C at the terminal is for the command, which ends this
+        )
     except subprocess.TimeoutExpired:
         raise BenchError(f"{title}: {requests} requests took longer than {_TIMEOUT} s") from None
     if done.returncode != 0:

@@ -11,6 +11,7 @@ from statistics import median, quantiles
 from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.text import Text
 
 from loadtest.bench.measure import Measured, Samples, Use, half_range
 from loadtest.bench.servers import APPLICATIONS, Application
@@ -124,7 +125,7 @@ def tables(runs: Mapping[int, Measured], sizes: Mapping[str, int], missing: Mapp
         for title, own, reference in sizes_beside(sizes)
     ]
     lines += [f"{_BY_NAME[name].title}: not measured, {reason}" for name, reason in missing.items()]
-    return Group(*parts, *lines)
+    return Group(*parts, *map(Text, lines))
 
 
 def _tables(

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from deploy import ClusterError, LocalCluster, Role, StoreKind
+from deploy.local.processes import child_environment
 from deploy.redis import acl
 from deploy.spec import StoreSettings
 from loadtest.capacity.figures import Part, RequestKind
@@ -105,17 +106,19 @@ class Testbed:
             else:
                 self.contents = RedisContents(self._cluster, population, hash_id(session_id), _LIFETIME)
             stack.callback(self.contents.close)
-            # It ends with its input.
-            command = [sys.executable, "-m", "loadtest.capacity.client"]
-            pipe = subprocess.PIPE
-            self._client = stack.enter_context(subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True))
+            self._client = stack.enter_context(start_client())
             self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stack.close()
+        with self._stack:
+            if kind is not None:  # in the middle of a load, which the client would finish
+                self._client.kill()
+                assert self._client.stdin is not None
+                with suppress(BrokenPipeError):  # a part of the next plan
+                    self._client.stdin.close()
 
     @property
     def versions(self) -> Mapping[str, str]:
@@ -226,6 +229,18 @@ class Testbed:
         finally:
             connection.close()
         return cookie.partition("=")[2].rpartition(".")[0]
+
+
+def start_client() -> subprocess.Popen[str]:
+    """Start the load's process, which ends with its input."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "loadtest.capacity.client"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=child_environment(),
+        start_new_session=True,  # Ctrl-C at the terminal is for the command, which stops the others in order
+    )
 
 
 def _make_items(size: int) -> list[str]:

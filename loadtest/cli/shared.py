@@ -141,13 +141,16 @@ def run_suite(
     else:
         last = f"{failed} of {len(results)} {broken}" if failed else "All as predicted"
         seconds = f"{time.monotonic() - began:.0f} s"
-        console.print(f"\n{last}: {tell_all(results)}. {seconds}.", style="bold red" if failed else "bold")
+        console.print(
+            f"\n{last}: {tell_all(results)}. {seconds}.", style="bold red" if failed else "bold", markup=False
+        )
     if report is not None:
         try:
             with writing(suite.folder):
                 path = write_report(suite.folder, report)
-            console.print(f"Report: {path}", soft_wrap=True)
-            console.print(f"To paste into a pull request: {suite.folder / MARKDOWN}", soft_wrap=True)
+            console.print(f"Report: {path}", soft_wrap=True, markup=False)
+            pasted = f"To paste into a pull request: {suite.folder / MARKDOWN}"
+            console.print(pasted, soft_wrap=True, markup=False)
         except NothingToReport:
             (suite.folder / RESULTS).unlink(missing_ok=True)
     return results, INTERRUPTED if interrupted else int(failed > 0)

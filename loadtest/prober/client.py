@@ -1,7 +1,6 @@
 """Start and stop the prober, a process that gets its endpoints on stdin and writes each probe to stdout."""
 
 import contextlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -13,7 +12,7 @@ from typing import Self
 
 import msgspec
 
-from deploy.local.processes import python_path
+from deploy.local.processes import child_environment
 from loadtest.history import Probe
 from loadtest.prober.process import TIMEOUT, Endpoint
 
@@ -38,14 +37,13 @@ class Prober:
         self._began = threading.Event()
 
     def __enter__(self) -> Self:
-        path = os.pathsep.join(filter(None, (*python_path(), os.environ.get("PYTHONPATH"))))
         self._stderr = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "loadtest.prober.process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
-            env={**os.environ, "PYTHONPATH": path},
+            env=child_environment(),
             start_new_session=True,  # Ctrl-C at the terminal is for the command, which stops the others in order
         )
         assert self._process.stdin is not None

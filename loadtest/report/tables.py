@@ -77,7 +77,7 @@ class Table:
         height = max(header.count("\n") for header in headers)
         for column, header in zip(columns, headers, strict=True):
             table.add_column(
-                "\n" * (height - header.count("\n")) + header,
+                Text("\n" * (height - header.count("\n")) + header),
                 justify="right" if column.number else "left",
                 no_wrap=not column.flexible and column.max_width is None,
                 ratio=1 if column.flexible else None,
@@ -87,7 +87,8 @@ class Table:
             if number in self.sections:
                 table.add_section()
             in_row = [cells[at] for at in shown]
-            table.add_row(*(cell[0] if isinstance(cell, tuple) else cell for cell in in_row), style=style)
+            shown_cells = (cell[0] if isinstance(cell, tuple) else cell for cell in in_row)
+            table.add_row(*map(_literally, shown_cells), style=style)
         return table
 
     def markdown(self) -> str:
@@ -115,6 +116,11 @@ EMPTY = frozenset({"", "-"})
 Cell = str | Text | tuple[str | Text, str]
 
 
+def _literally(text: str | Text) -> Text:
+    """Return a text in which rich finds no markup: a title, a path or an answer may have brackets."""
+    return text if isinstance(text, Text) else Text(text)
+
+
 def _plain(cell: Cell) -> str:
     text = cell[1] if isinstance(cell, tuple) else cell
     return (text.plain if isinstance(text, Text) else text).replace("\n", " ")
@@ -135,7 +141,7 @@ def add_verdict(grid: RichTable, number: str, of: ClaimResult | Result, sentence
     A claim outside an experiment predicts nothing, so it has no such words.
     """
     mark, words, style = MARKS[of.verdict]
-    grid.add_row(Text(number, "dim"), Text(mark, style), sentence)
+    grid.add_row(Text(number, "dim"), Text(mark, style), Text(sentence))
     if of.verdict is not Verdict.HOLDS:
         reason = f"{words}: {of.reason}." if isinstance(of, Result) else f"{of.reason}."
         grid.add_row("", "", Text(capitalize(reason), style))

@@ -4,7 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from deploy.compose import setup as module
 from deploy.compose.members import SENTINELS, SHARDS, STORES
 from deploy.compose.setup import check_settings, node_urls, render_proxy
 from deploy.redis.acl import Passwords
@@ -97,3 +99,65 @@ def test_the_addresses_of_compose_yaml_are_those_of_the_configuration_files() ->
         servers = ServerList.parse(node_urls(Passwords(), "10.1.2")[mode])
         assert servers is not None
         assert [server.host for server in servers.addresses] == [f"10.1.2.{last}" for last in places.values()]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the volumes, without secrets. The environment is that of the service."""
+    for folder in ("tls", "proxy", "console", "users"):
+        (tmp_path / folder).mkdir()
+    for name, value in {**DEFAULTS, "NODE_APP": "", "CLUSTER_USERS": "alice"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(module, "write_secrets", lambda *_: None)
+    for name, path in {
+        "CLUSTER": "",
+        "SETTINGS": "console/settings.json",
+        "_PASSWORDS": "users/passwords.json",
+    }.items():
+        monkeypatch.setattr(module, name, tmp_path / path)
+    for name, path in {"_KEY": "key.pem", "_CERTIFICATE": "certificate.pem", "_AUTHORITY": "ca.pem"}.items():
+        monkeypatch.setattr(module, name, tmp_path / "tls" / path)
+    return tmp_path
+
+
+def refused(*words: str) -> str:
+    """Return the one line of a command that fails."""
+    done = CliRunner().invoke(module.setup, words, catch_exceptions=False)
+    assert done.exit_code == 1, done.output
+    (line,) = done.output.splitlines()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("hosts", "message"),
+    [
+        ("", "host must be a host name or address without a port, not ''"),
+        ("a b", "host must be a host name or address without a port, not 'a b'"),
+        ("shop.example,", "host must be a host name or address without a port, not ''"),
+        ("shop.example:80", "host must be a host name or address without a port, not 'shop.example:80'"),
+        ("localhost," + "x" * 65, f"PROXY_HOSTS: no certificate can have the name '{'x' * 65}': Label too long"),
+        ("localhost,a..b", "PROXY_HOSTS: no certificate can have the name 'a..b': Empty Label"),
+        ("localhost,a_b", "PROXY_HOSTS: no certificate can have the name 'a_b': Codepoint U+005F"),
+    ],
+)
+def test_hosts_that_no_proxy_or_certificate_can_have_are_refused(cluster: Path, monkeypatch: pytest.MonkeyPatch,
+                                                                 hosts: str, message: str) -> None:  # fmt: skip
+    monkeypatch.setenv("PROXY_HOSTS", hosts)
+    assert refused("prepare").startswith(f"Error: {message}")
+    assert not list((cluster / "tls").iterdir())
+
+
+def test_every_name_that_the_internet_knows_gets_a_certificate(cluster: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROXY_HOSTS", f"{'a' * 60}.{'b' * 60}.example,*.shop.example,[2001:db8::1],192.0.2.1")
+    done = CliRunner().invoke(module.setup, ["prepare"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert {one.name for one in (cluster / "tls").iterdir()} == {"ca.pem", "certificate.pem", "key.pem"}
+
+
+def test_a_volume_that_cannot_be_used_is_named(cluster: Path) -> None:
+    (cluster / "proxy").rmdir()
+    assert re.fullmatch(rf"Error: {cluster}/proxy/\S+ cannot be used: No such file or directory", refused("prepare"))
+    (cluster / "users" / "passwords.json").mkdir()
+    assert refused("passwords") == f"Error: {cluster}/users/passwords.json cannot be used: Is a directory"
+    said = module._explain(PermissionError(13, "Permission denied", "/cluster/proxy/x"))
+    assert said.endswith("/x cannot be used: Permission denied; the user of this container must own the volume")

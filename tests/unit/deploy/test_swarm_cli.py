@@ -1,11 +1,14 @@
-"""`session-cluster swarm` refuses what it cannot deploy, in one line. A script takes the place of `docker`."""
+"""What `session-cluster swarm` refuses, in one line, and how it shows the engine's words. A script is `docker`."""
 
+import json
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from deploy.spec import ClusterError
 from deploy.swarm.cli import swarm
+from deploy.swarm.stack import Stack
 
 DOCKER = """#!/bin/sh
 case "$1 $2" in
@@ -100,3 +103,44 @@ def test_status_fails_where_a_task_is_missing(engine: Path) -> None:
     done = CliRunner().invoke(swarm, ["status"])
     assert done.exit_code == 1
     assert "2 of 3" in done.output
+
+
+ERRORS = [
+    "(iptables failed: no chain/target/match\n (exit status 1))",
+    'exec: "[/bin/x]" failed',
+    "no suitable image\tfor [linux/amd64] [bold]",
+]
+
+
+def answer_with_tasks(engine: Path, errors: list[str]) -> None:
+    """Let `docker stack ps` say these errors in the form that it is asked for, as the engine does."""
+    answer(engine, services="sessions_node\\t2/3\\n")
+    tasks = [
+        {"ID": "x", "Name": f"sessions_node.{number}", "Image": "shop:1", "Node": "m1", "DesiredState": "Shutdown",
+         "CurrentState": "Rejected 2 seconds ago", "Error": error, "Ports": ""}
+        for number, error in enumerate(errors, 1)
+    ]  # fmt: skip
+    keys = ("Name", "Node", "Image", "DesiredState", "CurrentState", "Error")
+    (engine / "json").write_text("".join(json.dumps(task) + "\n" for task in tasks))
+    (engine / "lines").write_text("".join("\t".join(task[key] for key in keys) + "\n" for task in tasks))
+    asked = f'case "$*" in *json*) /bin/cat {engine}/json ;; *) /bin/cat {engine}/lines ;; esac'
+    script = engine / "docker"
+    added = f'"service inspect") echo "[]" ;;\n"stack ps") {asked} ;;\n*) echo'
+    script.write_text(script.read_text().replace("*) echo", added))
+
+
+def test_the_error_of_a_task_is_shown_as_it_is_in_one_line(engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer_with_tasks(engine, ERRORS)
+    monkeypatch.setenv("COLUMNS", "300")
+    done = CliRunner().invoke(swarm, ["status"], catch_exceptions=False)
+    for error in ERRORS:
+        (line,) = [line for line in done.output.splitlines() if " ".join(error.split()) in line]
+        assert line.startswith("node."), line
+
+
+def test_the_first_error_of_a_task_says_in_one_line_why_a_stack_does_not_run(engine: Path) -> None:
+    answer_with_tasks(engine, ERRORS)
+    with pytest.raises(
+        ClusterError, match=r"^not running within 0 s: node 2/3; \(iptables [^\n]* \(exit status 1\)\)$"
+    ):
+        Stack("sessions").wait_deployed(0)

@@ -13,14 +13,22 @@ from rich.console import Console
 from deploy import NodeKind
 from deploy.files import write_json
 from loadtest.checker import Kind
-from loadtest.claims.claim import Verdict, not_enough, not_looked_for
+from loadtest.claims.claim import ClaimResult, Verdict, not_enough, not_looked_for
 from loadtest.cli.shared import run_suite
 from loadtest.experiment import ON_ONE_MACHINE, Case, Place
 from loadtest.experiments import BY_NAME, EXPERIMENTS
 from loadtest.load_profile import Mix
 from loadtest.report.page import render_page, write_report
 from loadtest.report.sentences import NOTHING_FOUND, TOO_LITTLE, summarize, tell, tell_all
-from loadtest.report.tables import make_experiment_table, make_markdown, show_experiments
+from loadtest.report.tables import (
+    Column,
+    Table,
+    add_verdict,
+    make_experiment_table,
+    make_markdown,
+    mark_grid,
+    show_experiments,
+)
 from loadtest.results import HISTORY, RESULT, CaseResults, Result, group_by_case, read_result, replacing, write_results
 from loadtest.suite import Suite, SuiteLoad, make_result
 from loadtest.target import describe
@@ -152,6 +160,18 @@ def test_the_table_fits_80_columns_and_explains_each_failure() -> None:
     assert max(map(len, text.splitlines())) <= 80
     assert " ".join(text.split()).count("the experiment runs: no plug") == len(FAILURES)
     assert "? too little data" in text
+
+
+def test_brackets_in_the_words_of_a_target_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    words, column = "GET /[dim]/[/x]", Column("[bold]", number=False)
+    table, grid = Table([column]), mark_grid()
+    table.add([words])
+    table.add([(words, "")])
+    add_verdict(grid, "", ClaimResult(verdict=Verdict.HOLDS), words)
+    Console(width=80).print(table.render(), grid)
+    shown = capsys.readouterr().out
+    assert shown.count(words) == 3
+    assert "[bold]" in shown
 
 
 def test_ranges_leave_the_names_of_experiments_readable_in_80_columns(tmp_path: Path) -> None:
