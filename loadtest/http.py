@@ -211,7 +211,7 @@ class HttpInterface(msgspec.Struct, frozen=True):
         if body and action not in _WITHOUT_BODY:
             try:
                 shown = msgspec.json.decode(body, type=_Shown)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 return Answer(OpOutcome.UNKNOWN, error=f"not the JSON of the interface: {error}")
         required = _REQUIRED.get(action)
         if required is not None and getattr(shown, required) is UNSET:

@@ -234,6 +234,10 @@ class SessionUser(FastHttpUser):
             raise
         except GaveUpError:
             op = make_op(Answer(OpOutcome.UNKNOWN, error=GAVE_UP))
+        except Exception as error:  # it was sent, perhaps: no operation may be missing from the history
+            what = printable(f"{type(error).__name__}: {error}"[:200])
+            self.load.record(make_op(Answer(OpOutcome.UNKNOWN, error=what)))
+            raise
         self.load.record(op)
         return op
 

@@ -5,7 +5,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
-from urllib.parse import quote, urlencode, urljoin, urlsplit
+from urllib.parse import quote, urlencode
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -26,7 +26,8 @@ from loadtest.described.file import (
     fill,
     sends_token,
 )
-from loadtest.described.readings import NotShown, Page, find_items, find_number, find_text, matches
+from loadtest.described.paths import as_address, as_header, as_sent, is_same_page, resolve_location
+from loadtest.described.readings import NotShown, Page, find_items, find_name, find_number, find_text, matches
 from loadtest.history import Action, OpOutcome
 from loadtest.http import Answer, Cookie, Exchange, Operation, Request, Response, printable
 
@@ -62,7 +63,7 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
     @classmethod
     def from_file(cls, file: TargetFile) -> "DescribedAdapter":
         return cls(
-            url=file.url.rstrip("/"),
+            url=as_address(file.url.rstrip("/")),
             requests=file.requests,
             site_path=file.site or "",
             headers=file.headers,
@@ -75,7 +76,7 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def site(self) -> str:
         """The path of a page without a session."""
-        return self.site_path or self.look.path
+        return as_sent(self.site_path) or self.look.path
 
     @property
     def look(self) -> Request:
@@ -114,23 +115,44 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
         logged_out: bool = False,
     ) -> Exchange:
         """Return the requests of an operation that is carried out by `spec`; `logged_out`: nobody is, afterwards."""
+        try:
+            return (yield from self._carry_out(spec, operation, account, password, cookie, logged_out=logged_out))
+        except NotShown as error:
+            return Answer(OpOutcome.UNKNOWN, error=str(error))
+
+    def _carry_out(
+        self,
+        spec: RequestSpec,
+        operation: Operation,
+        account: str,
+        password: str,
+        cookie: Cookie,
+        *,
+        logged_out: bool,
+    ) -> Exchange:
+        """Return the requests of an operation. Raises NotShown where its outcome is unknown."""
         action, may_fail = operation.action, operation.may_fail
         logged_out |= action is Action.LOGOUT
         values: dict[str, str | int] = {USER: account, PASSWORD: password}
         values |= {ITEM: operation.item, QUANTITY: operation.quantity}
         page = ""
         if sends_token(spec, self.headers):
-            page = str(fill(spec.page or self.csrf.page or self.requests.look.path, values, _encode))
-            token = yield from self._find_token(page, cookie)
+            page = as_sent(str(fill(spec.page or self.csrf.page or self.requests.look.path, values, _encode)))
+            try:
+                token = yield from self._find_token(page, cookie)
+            except NotShown as error:  # nothing was done
+                return Answer(OpOutcome.FAIL, error=f"no token from {page}: {error}")
             if isinstance(token, Answer):
                 return token
             values[CSRF] = token
         request = self._make(spec, values, page)
         response = yield request
+        if action in _WRITES or request.method not in {"GET", "HEAD"}:
+            request, response = yield from self._repeat(request, response)
         path, expected = self._goes_to(request, response), as_statuses(spec.status)
         if response.status >= 500 and response.status not in expected:
             return Answer(OpOutcome.UNKNOWN, error=f"status {response.status}")
-        if not logged_out and path != (spec.redirect or "") and self._is_anonymous(response.status, path):
+        if not logged_out and path != as_sent(spec.redirect or "") and self._is_anonymous(response.status, path):
             return _nobody(action, may_fail=may_fail)
         if (complaint := _find_complaint(spec, response.status, path)) is not None:
             return Answer(OpOutcome.FAIL, error="" if may_fail else complaint)
@@ -154,10 +176,31 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
             answer = replace(answer, outcome=OpOutcome.UNKNOWN)  # it may have been carried out
         return answer
 
+    def _repeat(self, request: Request, response: Response) -> Generator[Request, Response, tuple[Request, Response]]:
+        """Repeat a write where its answer says so (307 and 308), as browsers do: until then nothing was done. Return
+        the last request with its answer. Raises NotShown."""
+        hops = 0
+        while response.status in _KEEP_METHOD:
+            where = resolve_location(self.url + request.path, _location(response))
+            if where is None:
+                raise NotShown(f"status {response.status}, and no Location")
+            if not where.is_of(self.url):
+                raise NotShown(f"status {response.status} to another host: {printable(where.host)}")
+            if self._is_anonymous(response.status, where.path) and not is_same_page(request.path, where.path):
+                break
+            if (hops := hops + 1) > MOST_REDIRECTS:
+                raise NotShown(f"more than {MOST_REDIRECTS} redirects")
+            request = request._replace(path=where.target, name=request.shown)
+            response = yield request
+        return request, response
+
     def _look_after(self, spec: RequestSpec, request: Request, response: Response, account: str) -> Exchange:
         """Return the requests of the look that a write redirects to."""
         look = Operation(Action.LOOK)
-        last = yield from self._follow(request, response)
+        try:
+            last = yield from self._follow(request, response)
+        except NotShown as error:
+            return Answer(OpOutcome.UNKNOWN, error=str(error))
         if isinstance(last, Answer):
             return last
         shown = Page(last)
@@ -192,18 +235,19 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
     def _follow(
         self, request: Request, response: Response, *, follow: bool = True, before: bool = False
     ) -> Generator[Request, Response, Response | Answer]:
-        """Follow redirects to the last answer. Return an answer where they end with an error, or for nobody."""
+        """Follow redirects to the last answer. Return an answer where they end with an error, or for nobody. Raises
+        NotShown."""
         for _ in range(MOST_REDIRECTS):
             path = self._goes_to(request, response)
             if not follow or path is None:
                 return response
-            target = urlsplit(urljoin(self.url + request.path, _location(response)))
-            query = f"?{target.query}" if target.query else ""
+            where = resolve_location(self.url + request.path, _location(response))
+            target = path if where is None else where.target
             if response.status in _KEEP_METHOD:
-                request = request._replace(path=path + query, name=path, before=before)
+                request = request._replace(path=target, name=path, before=before)
             else:
                 headers = self._headers({}, "GET", "")
-                request = Request("GET", path + query, headers=headers, name=path, before=before)
+                request = Request("GET", target, headers=headers, name=path, before=before)
             response = yield request
             if self._is_anonymous(response.status, self._goes_to(request, response)):
                 return Answer(OpOutcome.OK, user=None)
@@ -215,7 +259,9 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
     def _is_anonymous(self, status: int, redirect: str | None) -> bool:
         """Return whether status or redirect mean that nobody is logged in."""
         given = self.anonymous
-        return status in as_statuses(given.status) or (redirect is not None and redirect == given.redirect)
+        return status in as_statuses(given.status) or (
+            redirect is not None and redirect == as_sent(given.redirect or "")
+        )
 
     def _read(self, spec: RequestSpec, operation: Operation, account: str, page: Page) -> Answer:
         """Read the values of the last answer."""
@@ -225,9 +271,9 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
         cart: dict[str, int] | UnsetType = UNSET
         try:
             if spec.user is not None:
-                user = printable(find_text(spec.user, page)) or None
+                user = printable(find_name(spec.user, page)) or None
             elif spec.logged_in is not None:
-                user = account if find_text(spec.logged_in, page) else None
+                user = account if find_name(spec.logged_in, page) else None
             if user is None and action is Action.LOGIN:
                 return _nobody(action, may_fail=operation.may_fail)
             if user is None and self._has_body_rule and action is not Action.LOGOUT:
@@ -250,9 +296,9 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def _make(self, spec: RequestSpec, values: Mapping[str, str | int], page: str) -> Request:
         """Return the request itself."""
-        path = str(fill(spec.path, values, _encode))
+        path = as_sent(str(fill(spec.path, values, _encode)))
         headers = self._headers(spec.headers, spec.verb, page or path, json=_wants_json(spec))
-        headers = {name: str(fill(text, values)) for name, text in headers.items()}
+        headers = {name: as_header(str(fill(text, values))) for name, text in headers.items()}
         data = None
         if spec.json is None and spec.verb not in {"GET", "HEAD"}:
             data = urlencode({name: fill(text, values) for name, text in (spec.form or {}).items()})
@@ -263,15 +309,17 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
         """Return the headers of a request: those that a browser sends with a form, and the file's."""
         headers = {"Accept": "application/json" if json else _HTML, "Accept-Encoding": "identity"}
         if method in {"GET", "HEAD"}:
-            return {**headers, **{name: text for name, text in self.headers.items() if TOKEN not in text}, **own}
+            return {
+                **headers,
+                **{name: as_header(text) for name, text in self.headers.items() if TOKEN not in text},
+                **own,
+            }
         return {**headers, "Origin": self.url, "Referer": self.url + referer, **self.headers, **own}
 
     def _goes_to(self, request: Request, response: Response) -> str | None:
-        """Return the path that an answer redirects to on this host; None for none."""
-        if not (location := _location(response)):
-            return None
-        target = urlsplit(urljoin(self.url + request.path, location))
-        return (target.path or "/") if target.hostname == urlsplit(self.url).hostname else None
+        """Return the path that an answer redirects to on this host; None for none. Raises NotShown."""
+        where = resolve_location(self.url + request.path, _location(response))
+        return where.path if where is not None and where.is_of(self.url) else None
 
 
 def _nobody(action: Action, *, may_fail: bool) -> Answer:
@@ -286,7 +334,7 @@ def _find_complaint(spec: RequestSpec, status: int, path: str | None) -> str | N
     expected = as_statuses(spec.status)
     if status not in expected if expected else status >= 400:
         return f"status {status}"
-    if spec.redirect is None or path == spec.redirect:
+    if spec.redirect is None or path == as_sent(spec.redirect):
         return None
     return (
         f"status {status}, and no redirect to {spec.redirect}"

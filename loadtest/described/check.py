@@ -2,8 +2,8 @@
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from urllib.parse import urlsplit
 
 from msgspec import UNSET
 
@@ -12,6 +12,8 @@ from loadtest.claims.claim import Sight
 from loadtest.conversation import NO_COOKIE, Conversation
 from loadtest.described.adapter import REDIRECTS
 from loadtest.described.file import ACTIONS, RequestSpec
+from loadtest.described.paths import resolve_location
+from loadtest.described.readings import NotShown
 from loadtest.described.target import DescribedTarget
 from loadtest.described.users import certificate_hint, make_users
 from loadtest.history import Action
@@ -110,7 +112,7 @@ class _Visit:
             return
         main = _main(reply)
         where = next(iter(main.header("Location")), "") if main.status in REDIRECTS else ""
-        path = urlsplit(where).path
+        path = _find_path(where)
         usual = before is not None and where == next(iter(_main(before).header("Location")), "")
         if path and not usual:
             self._tell_anonymous(name, f"redirects to {printable(path)}", f'redirect = "{printable(path)}"')
@@ -279,3 +281,11 @@ def _has(reply: Reply, header: str) -> bool:
 def _main(reply: Reply) -> Response:
     """Return the response to the main request."""
     return next(hop.response for hop in reply.hops if hop.request is reply.request)
+
+
+def _find_path(location: str) -> str:
+    """Return the path of a Location; "" if it is malformed."""
+    with suppress(NotShown):
+        where = resolve_location("", location)
+        return "" if where is None else where.path
+    return ""

@@ -14,6 +14,8 @@ from loadtest.http import Response
 
 _NUMBER = re.compile(r"-?[0-9]+(?:[.,  '][0-9]{3})*")
 _MISSING = object()
+_MOST_DIGITS = 15
+"""Of a counter or a quantity: what a history can hold, also as a sum."""
 
 
 class NotShown(Exception):
@@ -50,6 +52,8 @@ class Page:
             return msgspec.json.decode(self.response.body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise NotShown(f"the answer is not JSON: {error}") from error
+        except RecursionError as error:
+            raise NotShown("the answer is JSON that is nested too deeply") from error
 
     @cached_property
     def tree(self) -> Any:
@@ -85,6 +89,13 @@ def find_text(source: Source, page: Page) -> str:
     return next(iter(texts), "")
 
 
+def find_name(source: Source, page: Page) -> str:
+    """Return who is logged in; "" for nobody: null, false, "", 0, [], {} and what is absent. Raises NotShown."""
+    if source.json is not None and source.regex is None and _is_empty(resolve(page.document, source.json)):
+        return ""
+    return find_text(source, page)
+
+
 def find_number(source: Source, page: Page) -> int | UnsetType:
     """Return the number; UNSET where there is none. Raises NotShown where there is something else."""
     text = find_text(source, page)
@@ -92,7 +103,10 @@ def find_number(source: Source, page: Page) -> int | UnsetType:
         return UNSET
     if (found := _NUMBER.search(text)) is None:
         raise NotShown(f"the counter is {text[:40]!r}, and not a number")
-    return int(re.sub(r"[^0-9-]", "", found[0]))
+    digits = re.sub(r"[^0-9-]", "", found[0])
+    if len(digits) > _MOST_DIGITS:
+        raise NotShown(f"the counter has {len(digits)} digits: {digits[:40]!r}")
+    return int(digits)
 
 
 def find_items(source: ItemsReading, page: Page) -> dict[str, int]:
@@ -107,7 +121,9 @@ def find_items(source: ItemsReading, page: Page) -> dict[str, int]:
         for one in value if isinstance(value, list) else []:
             name = resolve(one, source.item) if source.item is not None else one
             quantity = resolve(one, source.quantity) if source.quantity is not None else 1
-            _add(items, source, str(name), _whole(quantity))
+            if name is _MISSING or name is None:
+                raise NotShown(f"an item has no name at {source.item or 'its place'!r}")
+            _add(items, source, _write(name), _whole(quantity))
         return dict(items)
     if source.css is None and source.header is None:
         for found in re.finditer(source.regex or "", page.text):
@@ -119,11 +135,11 @@ def find_items(source: ItemsReading, page: Page) -> dict[str, int]:
 
 
 def matches(source: Source, page: Page) -> bool:
-    """Return whether an answer has what a rule about its body names: a value at the JSON pointer that is not null, an
-    element, or a match."""
+    """Return whether an answer has what a rule about its body names: a value at the JSON pointer that is not empty,
+    an element, or a match."""
     if source.json is not None:
         try:
-            if resolve(page.document, source.json) not in (_MISSING, None, False, ""):
+            if not _is_empty(resolve(page.document, source.json)):
                 return True
         except NotShown:
             pass
@@ -150,7 +166,7 @@ def _raw_texts(source: Source, page: Page) -> list[str]:
     """Return the texts before the regular expression."""
     if source.json is not None:
         value = resolve(page.document, source.json)
-        return [] if value is _MISSING or value is None or value is False else [str(value)]
+        return [] if value is _MISSING or value is None or value is False else [_write(value)]
     if source.css is not None:
         return page.select(source.css, getattr(source, "attribute", None))
     if (header := getattr(source, "header", None)) is not None:
@@ -184,8 +200,26 @@ def _add_match(items: Counter[str], found: re.Match[str], quantity: int) -> None
     items[item or ""] += quantity
 
 
-def _whole(value: Any) -> int:
+def _is_empty(value: Any) -> bool:
+    """Return whether a JSON value means "nothing": PHP and MySQL answer with 0 and [] where others have false."""
+    return value is _MISSING or not value
+
+
+def _write(value: Any) -> str:
+    """Return a JSON value as text. Raises NotShown."""
     try:
-        return int(value)
-    except (TypeError, ValueError) as error:
-        raise NotShown(f"the quantity is {str(value)[:40]!r}, and not a number") from error
+        return str(value)
+    except RecursionError as error:
+        raise NotShown("a value of the answer is nested too deeply") from error
+
+
+def _whole(value: Any) -> int:
+    if value is _MISSING:
+        raise NotShown("an item has no quantity")
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise NotShown(f"the quantity is {_write(value)[:40]!r}, and not a number") from error
+    if abs(number) >= 10**_MOST_DIGITS:
+        raise NotShown(f"the quantity has more than {_MOST_DIGITS} digits")
+    return number

@@ -10,7 +10,7 @@ from msgspec import UNSET
 from loadtest.browser import Browser
 from loadtest.conversation import Conversation
 from loadtest.described.adapter import DescribedAdapter
-from loadtest.described.file import TargetFile
+from loadtest.described.file import RequestSpec, TargetFile
 from loadtest.history import Action, OpOutcome
 from loadtest.http import Answer, Operation, Request, Response
 
@@ -162,6 +162,186 @@ def test_a_redirect_to_another_host_is_not_followed() -> None:
         (302, {"Location": "http://elsewhere.test/"}, b""),
     )
     assert answer == Answer(OK)
+
+
+def known() -> Browser:
+    browser = Browser("alice-1", "sid")
+    browser.receive(["sid=one"], browser.sending(), Action.LOGIN)
+    return browser
+
+
+FORM_OF_LOGIN: dict[Action, list[Scripted]] = {Action.LOGIN: [(200, {}, FORM)]}
+SLASHES = [
+    (Action.VISIT, "/count", (200, {}, b"count: 7"), Answer(OK, visits=7)),
+    (Action.VISIT, "/count", (200, {}, b"no count"), Answer(UNKNOWN, error="the answer shows no counter")),
+    (Action.VISIT, "/count", (404, {}, b""), Answer(FAIL, error="status 404")),
+    (Action.VISIT, "/count", (302, {"Location": "/login"}, b""), Answer(FAIL)),
+    (Action.VISIT, "/count", (503, {}, b""), Answer(UNKNOWN, error="status 503")),
+    (Action.ADD, "/add/apple%20pie", (200, {}, b""), Answer(OK)),
+    (Action.ADD, "/add/apple%20pie", (405, {}, b""), Answer(FAIL, error="status 405")),
+    (Action.LOGOUT, "/logout", (204, {}, b""), Answer(OK)),
+    (Action.LOGIN, "/login", (401, {}, b""), Answer(FAIL, error="the login is refused")),
+    (Action.LOGIN, "/login", (200, {}, b""), Answer(FAIL, error="status 200, and no redirect to /")),
+]
+
+
+@pytest.mark.parametrize("status", [307, 308])
+@pytest.mark.parametrize(("action", "path", "last", "answer"), SLASHES)
+def test_a_write_is_repeated_where_its_answer_says_so_and_judged_by_the_last_one(
+    status: int, action: Action, path: str, last: Scripted, answer: Answer
+) -> None:
+    before = FORM_OF_LOGIN.get(action, [])
+    moved = (status, {"Location": f"http://shop.test:8000{path}/?x=1"}, b"")
+    sent, found = talk(adapter(), action, *before, moved, last, browser=known())
+    first, again = sent[-2:]
+    assert again == first._replace(path=f"{path}/?x=1", name=first.shown)
+    assert found == answer
+
+
+@pytest.mark.parametrize(
+    ("location", "hops", "error"),
+    [
+        ("http://elsewhere.test/count/", 1, "status 308 to another host: elsewhere.test"),
+        ("/count/", 6, "more than 5 redirects"),
+        ("", 1, "status 308, and no Location"),
+        ("http://[shop/", 1, "the Location 'http://[shop/' is malformed"),
+    ],
+)
+@pytest.mark.parametrize("action", [Action.VISIT, Action.ADD, Action.LOGOUT, Action.LOGIN])
+def test_a_write_whose_repetition_leads_nowhere_has_an_unknown_outcome(
+    action: Action, location: str, hops: int, error: str
+) -> None:
+    moved = [(308, {"Location": location} if location else {}, b"")] * hops
+    found = talk(adapter(), action, *FORM_OF_LOGIN.get(action, []), *moved, browser=known())[1]
+    assert found == Answer(UNKNOWN, error=error)
+
+
+def test_a_write_that_is_sent_to_the_login_is_not_repeated_there() -> None:
+    moved = (307, {"Location": "/login?next=/count"}, b"")
+    assert talk(adapter(), Action.VISIT, moved, browser=known())[1] == Answer(FAIL)
+    assert talk(adapter(), Action.LOGOUT, moved, browser=known())[1] == Answer(OK)
+
+
+def test_a_login_at_the_path_of_anonymous_with_a_slash_is_repeated() -> None:
+    to = adapter(login={"path": "/login/", "redirect": None})
+    script = [(200, {}, FORM), (308, {"Location": "/login"}, b""), (200, {"Set-Cookie": "sid=one"}, PAGE)]
+    assert talk(to, Action.LOGIN, *script)[1] == Answer(OK, "alice")
+
+
+def test_a_request_that_nobody_is_logged_in_after_is_repeated_too() -> None:
+    """As the sign-up, which shows nothing."""
+    spec = msgspec.convert({"path": "/join", "form": {"name": "{user}"}}, RequestSpec)
+    browser = Browser("check", "sid")
+    exchange = adapter().exchange_of(spec, Operation(Action.LOOK), "bob", "", browser.value, logged_out=True)
+    join = Conversation(exchange, browser, Action.LOOK)
+    join.take(Response(308, b"", lambda name: ["/join/"] if name == "Location" else []))
+    assert (join.answer, join.request.path, join.request.data) == (None, "/join/", "name=bob")
+    join.take(Response(409, b"", lambda _: []))
+    assert join.answer == Answer(FAIL, error="status 409")
+
+
+@pytest.mark.parametrize("value", [b"null", b"false", b'""', b"0", b"0.0", b"[]", b"{}", None])
+def test_an_empty_json_value_is_nobody(value: bytes | None) -> None:
+    body = b"{}" if value is None else b'{"me":' + value + b"}"
+    for key in ("logged_in", "user"):
+        to = adapter(look={"user": None, "counter": None, "items": None, key: {"json": "/me"}})
+        assert talk(to, Action.LOOK, (200, {}, body), browser=known())[1] == Answer(OK, None)
+    to = adapter(anonymous={"json": "/me"}, look={"user": {"json": "/user"}, "counter": None, "items": None})
+    whole = b'{"user":"alice",' + body[1:]
+    assert talk(to, Action.LOOK, (200, {}, whole.replace(b",}", b"}")), browser=known())[1] == Answer(OK, "alice")
+
+
+@pytest.mark.parametrize("value", [b"1", b"true", b'"x"', b"[0]", b'{"a":0}'])
+def test_another_json_value_is_somebody(value: bytes) -> None:
+    to = adapter(look={"user": None, "logged_in": {"json": "/me"}, "counter": None, "items": None})
+    assert talk(to, Action.LOOK, (200, {}, b'{"me":' + value + b"}"), browser=known())[1] == Answer(OK, "alice")
+
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+LIST = {"json": "/list", "item": "/name", "quantity": "/n"}
+
+
+@pytest.mark.parametrize(
+    ("reading", "body", "error"),
+    [
+        ({"counter": {"json": "/n"}}, b'{"n":"' + b"9" * 5000 + b'"}', "the counter has 5000 digits: '999"),
+        ({"counter": {"css": "#n"}}, b"<i id=n>" + b"9" * 5000, "the counter has 5000 digits: '999"),
+        ({"counter": {"json": "/n"}}, b'{"n":18446744073709551616}', "the counter has 20 digits: '1844"),
+        ({"counter": {"json": "/n"}}, b'{"n":' + b"9" * 5000 + b"}", "the answer is not JSON: Integer value out"),
+        ({"counter": {"json": "/n"}}, DEEP, "the answer is JSON that is nested too deeply"),
+        ({"items": LIST}, b'{"list":[{"n":1}]}', "an item has no name at '/name'"),
+        ({"items": LIST}, b'{"list":[{"name":null,"n":1}]}', "an item has no name at '/name'"),
+        ({"items": LIST}, b'{"list":["apple"]}', "an item has no name at '/name'"),
+        ({"items": LIST}, b'{"list":[{"name":"apple"}]}', "an item has no quantity"),
+        ({"items": LIST}, b'{"list":[{"name":"a","n":"' + b"9" * 5000 + b'"}]}', "the quantity is '999"),
+        ({"items": LIST}, b'{"list":[{"name":"a","n":18446744073709551616}]}', "the quantity has more than 15"),
+        ({"items": {"json": "/list"}}, b'{"list":[null]}', "an item has no name at 'its place'"),
+        ({"items": {"json": "/list"}}, b'{"list":{"a":null}}', "the quantity is 'None', and not a number"),
+        ({"items": {"regex": "(a) ([0-9]+)"}}, b"a " + b"9" * 5000, "the quantity is '999"),
+    ],
+)  # fmt: skip
+def test_a_value_that_is_none_is_not_shown(reading: dict[str, Any], body: bytes, error: str) -> None:
+    to = adapter(look={"user": None, "counter": None, "items": None, **reading})
+    answer = talk(to, Action.LOOK, (200, {}, body), browser=known())[1]
+    assert answer.outcome is UNKNOWN
+    assert answer.error.startswith(error)
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("/grüß", "/gr%C3%BC%C3%9F"),
+        ("/a b/{item}?q=ü&r=1", "/a%20b/apple%20pie?q=%C3%BC&r=1"),
+        ("/50%25/100%", "/50%25/100%"),
+        ('/a"<b>`{c}', "/a%22%3Cb%3E%60%7Bc%7D"),
+        ("/a(1)*+,;=:@!$&'~._-", "/a(1)*+,;=:@!$&'~._-"),
+    ],
+)
+def test_paths_are_sent_as_browsers_send_them(path: str, sent: str) -> None:
+    assert talk(adapter(add={"path": path}), Action.ADD, (200, {}, b""), browser=known())[0][0].path == sent
+    assert adapter(site=path.replace("{item}", "apple pie")).site == sent
+
+
+def test_headers_and_addresses_that_are_not_latin_are_sent_all_the_same() -> None:
+    to = adapter(url="http://상점.test:8000", headers={"X-Shop": "상점"}, count={"headers": {"X-User": "과일"}})
+    (request,), _ = talk(to, Action.VISIT, (200, {}, b"count: 1"), browser=known())
+    assert request.headers is not None
+    for text in request.headers.values():
+        text.encode("latin-1")
+    assert request.headers["Origin"] == f"http://{'상점'.encode('idna').decode()}.test:8000"
+    assert request.headers["X-Shop"].encode("latin-1").decode() == "상점"
+
+
+@pytest.mark.parametrize(
+    ("location", "path"),
+    [
+        ("/grüß?x=ü".encode().decode("latin-1"), "/gr%C3%BC%C3%9F?x=%C3%BC"),
+        ("/grüß", "/gr%C3%BC%C3%9F"),
+        ("/a b", "/a%20b"),
+        ("http://shop.test/%C3%BC#top", "/%C3%BC"),
+    ],
+)
+def test_a_location_is_followed_as_browsers_follow_it(location: str, path: str) -> None:
+    sent, answer = talk(adapter(), Action.LOOK, (302, {"Location": location}, b""), (200, {}, PAGE), browser=known())
+    assert sent[-1].path == path
+    assert answer.user == "alice"
+
+
+@pytest.mark.parametrize("location", ["http://[", "http://[::1", "http://a..b/", "http://h:99999/", "http://h\u2100/"])
+def test_a_malformed_location_is_an_unknown_outcome(location: str) -> None:
+    moved = (302, {"Location": location}, b"")
+    for action in (Action.LOOK, Action.VISIT, Action.ADD, Action.LOGOUT, Action.LOGIN):
+        answer = talk(adapter(), action, *FORM_OF_LOGIN.get(action, []), moved, browser=known())[1]
+        assert answer.outcome is UNKNOWN
+        assert answer.error.endswith("is malformed")
+    page = talk(adapter(), Action.LOGIN, moved)[1]
+    assert (page.outcome, page.error.endswith("is malformed")) == (FAIL, True), "nothing was done"
+
+
+def test_a_redirect_of_the_file_is_compared_as_it_is_sent() -> None:
+    to = adapter(count={"redirect": "/grüß", "counter": None}, anonymous={"redirect": "/an melden"})
+    assert talk(to, Action.VISIT, (302, {"Location": "/gr%C3%BC%C3%9F"}, b""), browser=known())[1] == Answer(OK)
+    assert talk(to, Action.VISIT, (302, {"Location": "/an%20melden"}, b""), browser=known())[1] == Answer(FAIL)
 
 
 def test_an_adapter_comes_out_of_its_builtins_as_it_was() -> None:
