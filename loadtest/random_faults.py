@@ -186,7 +186,7 @@ def make_spec(store: StoreKind, users: int) -> ClusterSpec:
         store_proxy=store is StoreKind.REDIS,
     )
     # All users log in at the same moment, and each counts as a guess until its password is found to be right.
-    return replace(spec, users=make_accounts(users // _SHARED)) if users > _MOST_SHARED else spec
+    return replace(spec, users=make_accounts(-(-users // _SHARED))) if users > _MOST_SHARED else spec
 
 
 def make_experiment(store: StoreKind, seed: int, seconds: float, users: int = 24, operations: int = 0) -> Experiment:

@@ -5,8 +5,9 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -38,13 +39,13 @@ class FoundProcess(Breakable):
         self._process = process
         self._popen = popen
         """Where this process has started it again, and has to reap it."""
+        self._tree: list[psutil.Process] = []
+        """It and its children, as it was asked to end."""
 
     def ended(self) -> bool:
         if self._popen is not None and self._popen.poll() is not None:
             return True
-        with suppress(psutil.NoSuchProcess):
-            return not self._process.is_running() or self._process.status() == psutil.STATUS_ZOMBIE
-        return True
+        return _has_ended(self._process)
 
     def paused(self) -> bool:
         with suppress(psutil.NoSuchProcess):
@@ -53,8 +54,9 @@ class FoundProcess(Breakable):
 
     def kill(self) -> None:
         """Send SIGKILL; return when all of it has ended."""
-        tree = self._signal(signal.SIGKILL)
-        psutil.wait_procs([one for one in tree if one.pid != self.pid], timeout=SECONDS_TO_STOP)
+        tree = self._signal(signal.SIGSTOP)  # listed while it stands: of a killed parent nobody knows the children
+        self._send(signal.SIGKILL, tree)
+        holds_within(lambda: self.ended() and all(map(_has_ended, tree)), SECONDS_TO_STOP)
         while not self.ended():
             time.sleep(_POLL)
 
@@ -62,29 +64,60 @@ class FoundProcess(Breakable):
         self._signal(signal.SIGCONT)
 
     def terminate(self) -> None:
-        self._signal(signal.SIGCONT)
-        with suppress(psutil.NoSuchProcess):
-            self._process.terminate()
+        self._tree = self._signal(signal.SIGCONT)
+        self._send(signal.SIGTERM, self._tree[:1])
+
+    def wait_ended(self, timeout: float) -> None:
+        """Return when it has ended, and the children that it had at `terminate`: after `timeout` seconds by SIGKILL."""
+        if not holds_within(lambda: self.ended() and all(map(_has_ended, self._tree)), timeout):
+            self.kill()
+            self._send(signal.SIGKILL, self._tree)
+            holds_within(lambda: all(map(_has_ended, self._tree)), SECONDS_TO_STOP)
+        self._tree = []
 
     def _stop(self) -> None:
         self._signal(signal.SIGSTOP)
 
     def _signal(self, number: int) -> list[psutil.Process]:
-        """Send a signal to it and all of its children, the parent first: a stopped one makes no more of them."""
-        sent: list[psutil.Process] = []
-        try:
-            if not self.ended():
-                self._process.send_signal(number)
-                sent.append(self._process)
-                for child in self._process.children(recursive=True):
-                    with suppress(psutil.NoSuchProcess):
-                        child.send_signal(number)
-                        sent.append(child)
-        except psutil.NoSuchProcess:
-            pass
-        except psutil.AccessDenied as error:
-            raise ClusterError(f"process {self.pid} may not be signalled: run this as its user") from error
+        """Send a signal to it and all of its children; return them. After SIGSTOP no process of it is left out: a
+        stopped one makes no more of them, and the others are looked for again."""
+        if self.ended():
+            return []
+        sent = [self._process]
+        if number == signal.SIGSTOP:
+            self._send(number, sent)
+        while found := [one for one in self._find_children() if one not in sent]:
+            sent += found
+            if number != signal.SIGSTOP:
+                break
+            self._send(number, found)
+        if number != signal.SIGSTOP:
+            self._send(number, sent)
         return sent
+
+    def _find_children(self) -> list[psutil.Process]:
+        with suppress(psutil.NoSuchProcess):
+            return self._process.children(recursive=True)
+        return []
+
+    def _send(self, number: int, tree: Sequence[psutil.Process]) -> None:
+        """Send a signal to each process; raise ClusterError after all of them if one may not be signalled."""
+        refused = 0
+        for one in tree:
+            try:
+                one.send_signal(number)
+            except psutil.NoSuchProcess:
+                pass
+            except psutil.AccessDenied:
+                refused = refused or one.pid
+        if refused:
+            raise ClusterError(f"process {refused} may not be signalled: run this as its user")
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    return True
 
 
 class ProcessesCluster(DescribedCluster):
@@ -134,15 +167,23 @@ class ProcessesCluster(DescribedCluster):
 
     def _stop(self) -> None:
         own = [process for name, process in self._processes.items() if name not in self._found]
-        for process in reversed(own):  # the proxy first, as it was started last
-            process.terminate()
-        for process in own:
-            process.wait_ended(SECONDS_TO_STOP)
-        self._processes.clear()
-        self._found.clear()
-        if self._reaper is not None:
-            self._reaper.close()
-        self._reaper = None
+        steps: list[Callable[[], None]] = [one.terminate for one in reversed(own)]  # the proxy first: it started last
+        steps += [partial(one.wait_ended, SECONDS_TO_STOP) for one in own]
+        errors: list[ClusterError] = []
+        try:
+            for step in steps:
+                try:
+                    step()
+                except ClusterError as error:  # the others end all the same
+                    errors.append(error)
+        finally:
+            self._processes.clear()
+            self._found.clear()
+            reaper, self._reaper = self._reaper, None
+            if reaper is not None:
+                reaper.close()
+        if errors:
+            raise errors[0]
 
     def _repair(self) -> None:
         """Repair what was found: the others end in a moment."""
@@ -216,8 +257,10 @@ class ProcessesCluster(DescribedCluster):
         def has_decided() -> bool:
             if self._processes[name].ended() and (found := self._read_pid_file(name)) is not None:
                 self._processes[name] = found
-                if name not in self._found and self._reaper is not None and os.getpgid(found.pid) != os.getpgrp():
-                    self._reaper.adopt(os.getpgid(found.pid))
+                if name not in self._found and self._reaper is not None:
+                    with suppress(ProcessLookupError):  # it has ended just now
+                        if (group := os.getpgid(found.pid)) != os.getpgrp():
+                            self._reaper.adopt(group)
             is_ready = time.monotonic() >= lives_from and self._is_ready(name)
             return is_ready or self._processes[name].ended()
 

@@ -4,7 +4,7 @@ import pytest
 
 from deploy import StoreKind
 from loadtest.experiment import AFTER, BEFORE
-from loadtest.random_faults import STORES, describe, list_hazards, make_schedule
+from loadtest.random_faults import STORES, describe, list_hazards, make_schedule, make_spec
 
 SEEDS = range(40)
 
@@ -62,3 +62,10 @@ def test_it_takes_no_longer_than_asked_or_than_one_short_fault(
 def test_it_begins_and_ends_in_the_steady_state() -> None:
     phases = make_schedule(StoreKind.SQL, 1, 60)
     assert (phases[0].name, phases[-1].name) == (BEFORE, AFTER)
+
+
+@pytest.mark.parametrize("users", [25, 31, 32, 100, 1001])
+def test_at_most_eight_users_share_an_account(users: int) -> None:
+    """All log in at once, and more than LOGIN_ATTEMPTS at one account would be refused."""
+    accounts = set(make_spec(StoreKind.REDIS, users).users) - {"prober"}
+    assert users <= 8 * len(accounts)

@@ -6,17 +6,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
 from deploy import ClusterError, MemberState, Role
+from deploy.local.processes import ProcessReaper
 from loadtest import faults
 from loadtest.described import runtime as runtimes
 from loadtest.described.command import run_command
 from loadtest.described.commands import CommandsCluster
-from loadtest.described.processes import ProcessesCluster
+from loadtest.described.processes import FoundProcess, ProcessesCluster
 from loadtest.faults import Ability, Need
 from tests.support.described import write_target
 from tests.support.waiting import lives, wait_until
@@ -223,6 +225,96 @@ def test_a_program_that_goes_into_the_background_is_found_by_its_pid_file_and_en
         assert second not in {None, first}
     assert second is not None
     assert not lives(second)
+
+
+@pytest.fixture
+def family() -> Iterator[FoundProcess]:
+    """A shell with a child, and a shell that has one."""
+    script = "sleep 60 & sh -c 'sleep 60 & wait' & wait"
+    popen = subprocess.Popen(["/bin/sh", "-c", script], start_new_session=True)
+    yield FoundProcess(psutil.Process(popen.pid))
+    with suppress(ProcessLookupError):
+        os.killpg(popen.pid, signal.SIGKILL)
+    popen.wait()
+
+
+def children(process: FoundProcess) -> list[psutil.Process]:
+    parent = psutil.Process(process.pid)
+    return wait_until(lambda: tree if len(tree := parent.children(recursive=True)) == 3 else None, "all are there")
+
+
+@pytest.mark.parametrize("paused", [True, False])
+def test_a_found_process_is_killed_with_all_of_its_children(family: FoundProcess, paused: bool) -> None:
+    tree = children(family)
+    if paused:
+        family.pause()
+    family.kill()
+    assert not lives(family.pid, *(one.pid for one in tree))
+
+
+def test_children_that_a_found_process_leaves_at_its_end_are_killed(family: FoundProcess) -> None:
+    tree = children(family)
+    family.terminate()  # the shell does not pass it on
+    family.wait_ended(0.05)
+    assert not lives(family.pid, *(one.pid for one in tree))
+
+
+def test_a_process_that_may_not_be_signalled_is_said_after_the_others_got_the_signal(
+    family: FoundProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree, send = children(family), psutil.Process.send_signal
+
+    def refuse_first(process: psutil.Process, number: int) -> None:
+        if process == tree[0]:
+            raise psutil.AccessDenied(process.pid)
+        send(process, number)
+
+    monkeypatch.setattr(psutil.Process, "send_signal", refuse_first)
+    with pytest.raises(ClusterError, match=f"process {tree[0].pid} may not be signalled"):
+        family.pause()
+    wait_until(lambda: {one.status() for one in tree[1:]} == {psutil.STATUS_STOPPED})
+
+
+def test_a_daemon_that_ends_just_as_it_is_found_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run.sh").write_text("echo $$ > web-b.pid\nexec sleep 60\n")
+    (tmp_path / "daemon.sh").write_text("setsid sh run.sh & while [ ! -s web-b.pid ]; do sleep 0.01; done\n")
+    head, _, tail = PROCESSES.rpartition(f'start = "{SLEEPER}"')
+
+    def end(pid: int) -> int:
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not lives(pid))
+        raise ProcessLookupError
+
+    monkeypatch.setattr(os, "getpgid", end)
+    with pytest.raises(ClusterError, match=r"node-2 \(web-b\) ended at once"):
+        ProcessesCluster(write_target(tmp_path, f'{head}start = "sh daemon.sh"{tail}')).start()
+
+
+def test_one_member_that_cannot_be_ended_keeps_no_other_one(tmp_path: Path) -> None:
+    calls: list[str] = []
+
+    class Member(FoundProcess):
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def terminate(self) -> None:
+            calls.append(f"terminate {self.name}")
+            if self.name == "node-2":  # the first one that is asked to end
+                raise ClusterError("it may not be signalled")
+
+        def wait_ended(self, timeout: float) -> None:
+            calls.append(f"wait for {self.name}")
+            raise ClusterError("it did not end")
+
+    cluster = ProcessesCluster(write_target(tmp_path, PROCESSES))
+    cluster._processes.update({name: Member(name) for name in ("node-1", "node-2")})
+    cluster._reaper = ProcessReaper.__new__(ProcessReaper)
+    cluster._reaper.close = lambda: calls.append("close the reaper")  # type: ignore[method-assign]
+    with pytest.raises(ClusterError, match=r"^it may not be signalled$"):
+        cluster._stop()
+    assert calls == [
+        *("terminate node-2", "terminate node-1", "wait for node-1", "wait for node-2", "close the reaper")
+    ]
 
 
 def test_a_pid_file_of_a_process_that_is_gone_finds_no_younger_one(tmp_path: Path) -> None:
