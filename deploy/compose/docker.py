@@ -3,9 +3,11 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import tarfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -112,24 +114,28 @@ class Engine:
         return sorted(found, key=lambda one: one.number)
 
     def run(self, command: list[str], timeout: float, stdin: bytes = b"") -> bytes:
+        pipe = subprocess.PIPE
         try:
-            done = subprocess.run(
-                command,
-                input=stdin,
-                capture_output=True,
-                env=self._environment,
-                timeout=timeout,
-                check=False,
+            # Ctrl-C at the terminal is for this process: a second one must not end a `docker compose down`.
+            process = subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, stderr=pipe, env=self._environment, start_new_session=True
             )
         except FileNotFoundError:
             raise ClusterError("docker is not installed: install Docker, or use local processes") from None
-        except subprocess.TimeoutExpired:
-            raise ClusterError(f"`{_short(command)}` did not end within {timeout:g} s") from None
-        if done.returncode != 0:
-            stderr = done.stderr.decode(errors="replace").splitlines()
-            lines = [line.strip() for line in stderr if line.strip() and "level=warning" not in line]
-            raise ClusterError(_explain(command, lines[-1] if lines else f"exit status {done.returncode}"))
-        return done.stdout
+        with process:
+            try:
+                stdout, stderr = process.communicate(stdin, timeout)
+            except BaseException as error:  # Ctrl-C too
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                if isinstance(error, subprocess.TimeoutExpired):
+                    raise ClusterError(f"`{_short(command)}` did not end within {timeout:g} s") from None
+                raise
+        if process.returncode != 0:
+            said = stderr.decode(errors="replace").splitlines()
+            lines = [line.strip() for line in said if line.strip() and "level=warning" not in line]
+            raise ClusterError(_explain(command, lines[-1] if lines else f"exit status {process.returncode}"))
+        return stdout
 
 
 class Project(Engine):

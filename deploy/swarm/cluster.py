@@ -327,8 +327,7 @@ class SwarmCluster(BaseCluster):
         return find_replaced((one for each in self._seen.values() for one in each), tasks, self._unreachable())
 
     def _unreachable(self) -> frozenset[str]:
-        cut = {MachineState.CUT_OFF, MachineState.OFF}
-        return frozenset(name for name, state in self.machines.states.items() if state in cut)
+        return self.machines.unreachable
 
     def _unpause(self, name: str) -> TaskContainer:
         """Return a member after it is unpaused: the engine neither stops nor kills a paused one."""

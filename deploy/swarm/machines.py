@@ -8,7 +8,7 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
@@ -33,7 +33,7 @@ _PORT = 2377
 
 
 class MachineState(StrEnum):
-    """The state of a machine."""
+    """The state of a machine: the last of these that it is in."""
 
     RUNNING = "running"
     CUT_OFF = "cut off"
@@ -41,6 +41,18 @@ class MachineState(StrEnum):
     FROZEN = "frozen"
     """Its containers run, and its engine does not."""
     OFF = "off"
+
+
+def _do_each(act: Callable[[str], None], names: Iterable[str]) -> None:
+    """Do it with each machine. Raises the first ClusterError when all of them have been tried."""
+    errors = []
+    for name in names:
+        try:
+            act(name)
+        except ClusterError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 class Machines:
@@ -59,13 +71,21 @@ class Machines:
         self._reaper: ProcessReaper | None = None
         self._switch: Process | None = None
         self._running: dict[str, Process] = {}
-        self._states: dict[str, MachineState] = {}
+        # What was done to a machine, and has to be undone: several things at a time.
+        self._cut: set[str] = set()
+        self._frozen: set[str] = set()
+        self._off: set[str] = set()
         self._drained: set[str] = set()
 
     @property
     def states(self) -> Mapping[str, MachineState]:
-        """The state of each machine."""
-        return dict(self._states)
+        """The state of each machine that was started."""
+        return {name: self._state_of(name) for name in self.names if name in self._running or name in self._off}
+
+    @property
+    def unreachable(self) -> frozenset[str]:
+        """The machines that nothing reaches: cut off, whatever else, or off."""
+        return frozenset(self._cut | self._off)
 
     @property
     def gateway(self) -> str:
@@ -88,7 +108,7 @@ class Machines:
 
     def manager(self) -> Engine:
         """Return the engine of a machine that runs with its network."""
-        for name, state in self._states.items():
+        for name, state in self.states.items():
             if state is MachineState.RUNNING:
                 return self.engine(name)
         raise ClusterError("no machine runs with its network")
@@ -103,47 +123,59 @@ class Machines:
             raise
 
     def stop(self) -> None:
-        """Switch all of them off, and remove their disks."""
-        if self._reaper is not None:
-            for name in tuple(self._running):
-                self._kill(name)
-            self._reaper.close()
-        if self._state is not None:
-            self._state.close()
-        self._reaper = self._state = self._switch = None
-        self._running, self._states, self._drained = {}, {}, set()
+        """Switch all of them off, and remove their disks. The first error is raised when all of it is done."""
+        try:
+            _do_each(self._kill, tuple(self._running))
+        finally:
+            closing = [each for each in (self._reaper, self._state) if each is not None]
+            self._reaper = self._state = self._switch = None
+            for done in (self._running, self._cut, self._frozen, self._off, self._drained):
+                done.clear()
+            for each in closing:
+                each.close()
 
     def cut_off(self, name: str) -> None:
         """Pull the cable of a machine: nothing reaches it any longer, and nobody is told."""
+        self._require_on(name)
         self._in_switch("ip", "link", "set", name, "down")
-        self._states[name] = MachineState.CUT_OFF
+        self._cut.add(name)
 
     def connect(self, name: str) -> None:
         """Undo `cut_off`."""
+        self._require_on(name)
         self._in_switch("ip", "link", "set", name, "up")
-        self._states[name] = MachineState.RUNNING
+        self._cut.discard(name)
 
     def kill(self, name: str) -> None:
         """Switch a machine off, as a power failure does."""
+        self._require_on(name)
+        self._off.add(name)
         self._kill(name)
-        self._states[name] = MachineState.OFF
 
     def switch_on(self, name: str) -> None:
         """Start a machine that is off, with its disk. Return when its engine answers."""
+        if name not in self._off:
+            self._require_on(name)
+            raise ClusterError(f"{name} is not off")
         self._boot(name)
+        self._off.discard(name)
         self._wait_for_engine(name)
 
     def freeze_engine(self, name: str) -> None:
         """Stop the engine of a machine (SIGSTOP), with all that it does for the swarm; its containers run on."""
+        self._require_on(name)
+        self._frozen.add(name)  # first: what was stopped before an error has to go on again
         for process in self._engine_processes(name):
-            process.suspend()
-        self._states[name] = MachineState.FROZEN
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()
 
     def thaw_engine(self, name: str) -> None:
         """Undo `freeze_engine`."""
+        self._require_on(name)
         for process in self._engine_processes(name):
-            process.resume()
-        self._states[name] = MachineState.RUNNING
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+        self._frozen.discard(name)
 
     @property
     def drained(self) -> frozenset[str]:
@@ -162,12 +194,13 @@ class Machines:
 
     @contextmanager
     def closed(self, name: str) -> Iterator[None]:
-        """Let the swarm start nothing on a machine for a while; what is there stays."""
-        self._set_availability(name, "pause")
+        """Let the swarm start nothing on a machine for a while; what is there stays. One that is drained stays so."""
+        if name not in self._drained:
+            self._set_availability(name, "pause")
         try:
             yield
         finally:
-            self._set_availability(name, "active")
+            self._set_availability(name, "drain" if name in self._drained else "active")
 
     def has_quorum(self) -> bool:
         """Return whether the managers can change the swarm."""
@@ -178,19 +211,11 @@ class Machines:
         return True
 
     def restore(self) -> None:
-        """Undo what was done to any of them."""
-        for name, state in self.states.items():
-            match state:
-                case MachineState.CUT_OFF:
-                    self.connect(name)
-                case MachineState.FROZEN:
-                    self.thaw_engine(name)
-                case MachineState.OFF:
-                    self.switch_on(name)
+        """Undo all that was done to any of them. The first error is raised when the others have been tried."""
+        _do_each(self._restore, self.names)
         if self._drained:
             wait_until(self.has_quorum, _SECONDS_TO_JOIN, "the managers have no quorum")
-        for name in self.drained:
-            self.undrain(name)
+        _do_each(self.undrain, sorted(self._drained))
 
     def host_pid(self, name: str, pid: int) -> int | None:
         """Return the id that a process of a machine has on this one."""
@@ -207,17 +232,28 @@ class Machines:
         launcher = (sys.executable, "-S", "-E", beside.__file__, str(port), self._namespace())
         return self._reaper.start([*launcher, *command], make_environment({}), log, folder)
 
-    def add_images(self, *images: str) -> None:
-        """Copy more images of this machine's engine to all of them."""
-        for name in self.names:
-            self._load_images(name, images)
-
     def __enter__(self) -> Self:
         self.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self.stop()
+
+    def _state_of(self, name: str) -> MachineState:
+        if name in self._off | self._frozen:
+            return MachineState.OFF if name in self._off else MachineState.FROZEN
+        return MachineState.CUT_OFF if name in self._cut else MachineState.RUNNING
+
+    def _require_on(self, name: str) -> None:
+        self._require_known(name)
+        if name not in self._running:
+            raise ClusterError(f"{name} is off: switch it on first")
+
+    def _restore(self, name: str) -> None:
+        undos = ((self._off, self.switch_on), (self._frozen, self.thaw_engine), (self._cut, self.connect))
+        for done, undo in undos:
+            if name in done:
+                undo(name)
 
     def _set_availability(self, name: str, availability: str) -> None:
         self.manager().docker("node", "update", "--availability", availability, name)
@@ -268,13 +304,15 @@ class Machines:
         shutil.rmtree(disk / "exec", ignore_errors=True)
         engine = ("dockerd", *(f"--{option}={value}" for option, value in places.items()))
         init = ("sh", "-euc", INIT, "sh", name, self.address(name), self.gateway, str(disk), *engine)
-        process = self._launch(name, ("unshare", *NAMESPACES, *init))
-        self._running[name] = process
-        wait_until(lambda: has_network(process.pid), _SECONDS_TO_START, f"{name} has no network namespace")
-        words = ("ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", str(process.pid))
-        self._in_switch(*words)
-        self._in_switch("ip", "link", "set", name, "master", "switch", "up")
-        self._states[name] = MachineState.RUNNING
+        process = self._running[name] = self._launch(name, ("unshare", *NAMESPACES, *init))
+        try:
+            wait_until(lambda: has_network(process.pid), _SECONDS_TO_START, f"{name} has no network namespace")
+            words = ("ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", str(process.pid))
+            self._in_switch(*words)
+            self._in_switch("ip", "link", "set", name, "master", "switch", "up")
+        except BaseException:  # Ctrl-C too; a machine without a cable is not on
+            self._kill(name)
+            raise
 
     def _wait_for_engine(self, name: str) -> None:
         engine, log = self.engine(name), self.folder / "logs" / f"{name}.log"
@@ -306,8 +344,10 @@ class Machines:
                 raise ClusterError(f"cannot copy the images to {target}: {done.stderr.strip().splitlines()[-1]}")
 
     def _kill(self, name: str) -> None:
-        # A stopped engine would keep its init from ending.
+        # A stopped engine would keep its init from ending. Its end of the cable goes with it.
         process = self._running.pop(name)
+        for done in (self._cut, self._frozen):
+            done.discard(name)
         process.kill()
         wait_until(process.ended, _SECONDS_TO_START, f"{name} did not end")
 
@@ -318,16 +358,23 @@ class Machines:
     def _engine_processes(self, name: str) -> list[psutil.Process]:
         """Return the engine of a machine, and the programs that do its work."""
         found = []
-        for each in psutil.Process(self._running[name].pid).children(recursive=True):
+        try:
+            processes = psutil.Process(self._running[name].pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            raise ClusterError(f"{name} has ended") from None
+        for each in processes:
             with suppress(psutil.NoSuchProcess):  # a health check has just ended
                 if each.name() in {"dockerd", "containerd"}:
                     found.append(each)
         return found
 
     def _disk(self, name: str) -> Path:
+        self._require_known(name)
+        return self.folder / name
+
+    def _require_known(self, name: str) -> None:
         if name not in self.names:
             raise ClusterError(f"unknown machine {name!r}: the machines are {', '.join(self.names)}")
-        return self.folder / name
 
     @property
     def _cgroup(self) -> str:

@@ -21,6 +21,8 @@ FORMAT = 1
 QUIET = 0.1
 """The share of the cores that other programs may use."""
 GIVEN = "given"
+_MACHINE = ("cpu", "cores", "system", "release", "at")
+"""What a record says of the machine: what it is, and when it was measured."""
 _ELASTICACHE = "Amazon ElastiCache, reserved-memory-percent"
 _REDIS_CONF = "redis.conf"
 _DISTURBED = "Other programs kept this machine busy: CPU times are too long. Measure on a quiet one."
@@ -298,13 +300,46 @@ class _Record(msgspec.Struct):
 
 def read_record(path: Path) -> tuple[str, MachineFigures, dict[str, Any]]:
     """Return the store, the figures and the machine of a record that `make_record` made. Raises ValueError, OSError."""
+    lacking = f"{path} does not have the figures of `session-cluster capacity --json`"
     try:
         record = msgspec.json.decode(path.read_bytes(), type=_Record)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise ValueError(f"{path} does not have the figures of `session-cluster capacity --json`: {error}") from error
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise ValueError(f"{lacking}: {error}") from error
     if record.version != FORMAT:
         raise ValueError(f"{path}: version must be {FORMAT}, not {record.version}; measure again")
+    if wrong := next(_find_wrong(record), None):
+        raise ValueError(f"{lacking}: {wrong}")
     return record.store, record.figures, record.machine
+
+
+def _find_wrong(record: _Record) -> Iterator[str]:
+    """Yield what a plan needs and the record does not have."""
+    figures, is_sql = record.figures, record.store == "sql"
+    if record.store not in _REMEDIES:
+        yield f"store must be {', '.join(_REMEDIES)}, not {record.store!r}"
+    for name in _MACHINE:
+        if name not in record.machine:
+            yield f"machine has no {name}"
+    if is_sql != (figures.writer_seconds is not None):
+        yield f"writer_seconds is of sql alone, and the store is {record.store}"
+    timed = {"resync_seconds": figures.resync_seconds, "writer_seconds": figures.writer_seconds}
+    for kind in RequestKind:
+        if kind not in figures.traffic:
+            yield f"traffic has no {kind}"
+        elif not (is_sql or figures.traffic[kind].store > 0):
+            yield f"traffic of {kind} must be above 0"
+        for part in (Part.PROXY, Part.NODE) if is_sql else Part:
+            if (figure := figures.demands.get(part, {}).get(kind)) is None:
+                yield f"demands of the {part} have no {kind}"
+            timed[f"demands of the {part}, {kind},"] = figure
+    for name, figure in timed.items():
+        if figure is not None and not figure.samples:
+            yield f"{name} must have samples"
+        elif figure is not None and figure.value <= 0:
+            yield f"{name} must be above 0"
+    for name in ("session_bytes", "resident_bytes", "cores"):
+        if getattr(figures, name) <= 0:
+            yield f"{name} must be above 0"
 
 
 def _data_source(plan: CapacityPlan) -> str:

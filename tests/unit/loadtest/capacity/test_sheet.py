@@ -10,9 +10,10 @@ from rich.console import Console
 
 from loadtest.capacity.check import CPU_BOUND, Prediction, compare, show_check
 from loadtest.capacity.figures import Figure, Part, RequestKind
+from loadtest.capacity.run import CapacityError, describe, plan_from
 from loadtest.capacity.sheet import describe_limits, make_lines, make_record, read_record, show_sheet
 from loadtest.capacity.testbed import LoadSample
-from tests.unit.loadtest.capacity.figures import MACHINE, READ, WRITE, make_plan
+from tests.unit.loadtest.capacity.figures import MACHINE, READ, WORKLOAD, WRITE, make_plan
 
 SQL: dict[str, Any] = {
     "demands": {part: costs for part, costs in MACHINE.demands.items() if part is not Part.STORE},
@@ -20,6 +21,9 @@ SQL: dict[str, Any] = {
     "resync_seconds": None,
     "token_bytes": 0.0,
 }
+
+
+WHERE = {"cpu": "x", "cores": 2, "system": "Linux", "release": "6.1", "at": "2026-11-28 02:00"}
 
 
 def printed(shown: Any) -> str:
@@ -69,11 +73,11 @@ def test_a_busy_machine_makes_the_sheet_say_so() -> None:
 def test_the_record_has_every_line_and_is_read_again(store: str, tmp_path: Path) -> None:
     plan = make_plan(store, figures=SQL if store == "sql" else None)
     path = tmp_path / "sheet.json"
-    path.write_bytes(msgspec.json.encode(make_record(plan, {"cpu": "x"})))
+    path.write_bytes(msgspec.json.encode(make_record(plan, WHERE)))
     record = msgspec.json.decode(path.read_bytes())
     assert len(record["sheet"]) == len(make_lines(plan))
     assert record["carries"] is False
-    assert read_record(path) == (store, plan.figures, {"cpu": "x"})
+    assert read_record(path) == (store, plan.figures, WHERE)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +88,38 @@ def test_another_file_is_not_read(text: str, message: str, tmp_path: Path) -> No
     path.write_text(text)
     with pytest.raises(ValueError, match=message):
         read_record(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, ""),
+        ({"machine": {key: value for key, value in WHERE.items() if key != "at"}}, "machine has no at"),
+        ({"machine": {key: value for key, value in WHERE.items() if key != "cpu"}}, "machine has no cpu"),
+        ({"store": "files"}, "store must be redis, redis-cluster, sql, not 'files'"),
+        ({"store": "sql"}, "writer_seconds is of sql alone, and the store is sql"),
+        ({"demands": {Part.PROXY: MACHINE.demands[Part.PROXY]}}, "demands of the node have no read"),
+        ({"demands": {**MACHINE.demands, Part.NODE: {READ: Figure((1.0,))}}}, "demands of the node have no write"),
+        ({"demands": {**MACHINE.demands, Part.STORE: dict.fromkeys(RequestKind, Figure(()))}}, "must have samples"),
+        ({"demands": {**MACHINE.demands, Part.NODE: dict.fromkeys(RequestKind, Figure((0.0,)))}}, "must be above 0"),
+        ({"resync_seconds": Figure(())}, "resync_seconds must have samples"),
+        ({"traffic": {READ: MACHINE.traffic[READ]}}, "traffic has no write"),
+        ({"session_bytes": 0}, "session_bytes must be above 0"),
+    ],
+)
+def test_a_record_that_lacks_what_a_plan_needs_is_refused_in_one_line(
+    changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    figures = {key: value for key, value in changes.items() if key not in {"machine", "store"}}
+    record = {"version": 1, "machine": WHERE, "store": "redis", "figures": {**msgspec.to_builtins(MACHINE), **figures}}
+    path = tmp_path / "sheet.json"
+    path.write_bytes(msgspec.json.encode({**record, **{key: changes[key] for key in changes.keys() - figures.keys()}}))
+    if not message:
+        planned, machine, _ = plan_from(path, WORKLOAD)
+        assert printed(show_sheet(planned, describe(planned, machine)))
+        return
+    with pytest.raises(CapacityError, match=rf"^{path} does not have the figures of [^\n]*: [^\n]*{message}$"):
+        plan_from(path, WORKLOAD)
 
 
 def test_a_record_of_another_version_is_not_read(tmp_path: Path) -> None:
