@@ -1,12 +1,15 @@
 """Read the TOML file of a target, and check what its keys' types don't: everything before anything runs."""
 
 import re
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from deploy.cluster import Role
+from loadtest.described.answers import find_address_mistake
 from loadtest.described.file import (
     CSRF,
     ITEM,
@@ -15,6 +18,7 @@ from loadtest.described.file import (
     USER,
     Anonymous,
     Csrf,
+    MemberSpec,
     Reading,
     RequestSpec,
     Runtime,
@@ -29,6 +33,10 @@ from proxy.settings import did_you_mean
 
 _OF_USERS = frozenset({USER, PASSWORD})
 _NUMBER = frozenset({"n"})
+_LONGEST = 86_400.0
+"""Seconds of a timeout: the operating system has a limit, too."""
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _ALLOWED = {"login": _OF_USERS, "add": frozenset({ITEM, QUANTITY})}
 """The templates of requests, beside {user} and {csrf}."""
 
@@ -67,6 +75,10 @@ def _find_mistakes(file: TargetFile, path: Path) -> Iterator[tuple[Place, str]]:
         yield ("cookie",), f"cookie must be the name of the session's cookie, not {file.cookie!r}"
     if file.authority is not None and not (path.parent / file.authority).is_file():
         yield ("authority",), f"authority must be a file with a certificate, not {file.authority!r}"
+    yield from _check_headers(("headers",), file.headers)
+    for key in ("idle_timeout", "lifetime"):
+        if (seconds := getattr(file, key)) is not None and seconds <= 0:
+            yield (key,), f"{key} must be seconds from 1 on, not {seconds}"
     for name, request in file.requests.named():
         yield from _check_request(("requests", name), request, file, _ALLOWED.get(name, frozenset()))
     for name, needed in (("add", ITEM), ("login", USER)):
@@ -107,6 +119,7 @@ def _check_request(
             yield place, f"{name} sends {{csrf}}, without a table [csrf]"
         elif file.csrf.cookie is None and file.csrf.page is None and request.page is None:
             yield place, f"{name} sends {{csrf}}: give it page, or [csrf] a page for all"
+    yield from _check_headers((*place, "headers"), request.headers)
     for key in ("user", "logged_in", "counter", "items"):
         if (reading := getattr(request, key)) is not None:
             yield from _check_reading((*place, key), reading)
@@ -173,3 +186,56 @@ def _check_runtime(runtime: Runtime) -> Iterator[tuple[Place, str]]:
     for name in runtime.members:
         if name not in names:
             yield ("runtime", "members", name), f"runtime.members.{name} has no role: {did_you_mean(name, names)}"
+        yield from _check_member(("runtime", "members", name), runtime.members[name])
+    for key in ("start_timeout", "timeout"):
+        if not 0 < (seconds := getattr(runtime, key)) <= _LONGEST:  # nor is it nan
+            yield (
+                ("runtime", key),
+                f"runtime.{key} must be seconds, more than 0 and up to {_LONGEST:.0f}, not {seconds}",
+            )
+    for key in ("listen", "to") if runtime.store_proxy is not None else ():
+        value = getattr(runtime.store_proxy, key)
+        if why := find_address_mistake(f"tcp://{value}"):
+            yield ("runtime", "store_proxy", key), f"runtime.store_proxy.{key} must be HOST:PORT, not {value!r}: {why}"
+    yield from _check_texts(("runtime",), msgspec.to_builtins(runtime))
+    yield from _check_names(("runtime", "environment"), runtime.environment)
+
+
+def _check_member(place: Place, member: MemberSpec) -> Iterator[tuple[Place, str]]:
+    name = ".".join(map(str, place))
+    if member.start is not None:
+        try:
+            if not any(shlex.split(member.start)[:1]):
+                yield (*place, "start"), f"{name}.start must be a command, not {member.start!r}"
+        except ValueError as error:
+            yield (*place, "start"), f"{name}.start must be a command: {str(error).lower()} in {member.start!r}"
+    if member.ready is not None and (why := find_address_mistake(member.ready)):
+        what = "must be http://HOST[:PORT]/PATH or tcp://HOST:PORT"
+        yield (*place, "ready"), f"{name}.ready {what}, not {member.ready!r}: {why}"
+    yield from _check_names((*place, "environment"), member.environment)
+
+
+def _check_names(place: Place, environment: Mapping[str, str]) -> Iterator[tuple[Place, str]]:
+    for name in environment:
+        if not name or "=" in name or "\0" in name:
+            yield (*place, name), f"{'.'.join(map(str, place))} must have names of variables, not {name!r}"
+
+
+def _check_headers(place: Place, headers: Mapping[str, str]) -> Iterator[tuple[Place, str]]:
+    for name, text in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            yield (*place, name), f"{'.'.join(map(str, place))} must have names of headers, not {name!r}"
+        if _CONTROL.search(text):
+            yield (*place, name), f"{'.'.join(map(str, place))}.{name} must have no control characters: {text!r}"
+
+
+def _check_texts(place: Place, value: Any) -> Iterator[tuple[Place, str]]:
+    """Look for NUL in what becomes commands, paths and variables: the operating system takes none."""
+    if isinstance(value, Mapping):
+        for key, one in value.items():
+            yield from _check_texts((*place, key), one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _check_texts(place, one)
+    elif isinstance(value, str) and "\0" in value:
+        yield place, f"{'.'.join(map(str, place))} must have no NUL: {value!r}"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.cluster import Role
+from loadtest.described.answers import answers
 from loadtest.described.description import read_description
 from loadtest.described.toml import DescriptionError
 
@@ -127,6 +128,75 @@ def test_a_mistake_is_one_line_with_file_and_line_number(tmp_path: Path, old: st
     with pytest.raises(DescriptionError) as error:
         read_description(path)
     assert f"{path}:{mistake}" in str(error.value)
+
+
+MEMBER = 'start = "python app.py"'
+READY = "runtime.members.web-1.ready must be http://HOST[:PORT]/PATH or tcp://HOST:PORT, not "
+
+
+def of_ready(value: str, why: str) -> tuple[str, str, str]:
+    return MEMBER, f'ready = "{value}"', f"47: {READY}{value!r}: {why}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "mistake"),
+    [
+        (MEMBER, "start = \"python -c 'x\"", "47: runtime.members.web-1.start must be a command: no closing quotation"),
+        (MEMBER, 'start = "x \\\\"', "47: runtime.members.web-1.start must be a command: no escaped character"),
+        (MEMBER, 'start = ""', "47: runtime.members.web-1.start must be a command, not ''"),
+        (MEMBER, "start = ' '", "47: runtime.members.web-1.start must be a command, not ' '"),
+        (MEMBER, "start = '\"\"'", "47: runtime.members.web-1.start must be a command, not '\"\"'"),
+        (MEMBER, 'start = "a\\u0000b"', "47: runtime.members.web-1.start must have no NUL"),
+        (MEMBER, 'environment = { "A=B" = "x" }', "47: runtime.members.web-1.environment must have names of variables"),
+        of_ready("tcp://h:99999", "it has no valid host and port"),
+        of_ready("tcp://h:abc", "it has no valid host and port"),
+        of_ready("tcp://h", "it needs a port from 1 on"),
+        of_ready("tcp://h:0", "it needs a port from 1 on"),
+        of_ready("http://h:0/", "it needs a port from 1 on"),
+        of_ready("http://a..b/", "it has no valid host and port"),
+        of_ready("http://[::1/", "it has no valid host and port"),
+        of_ready("http:///x", "it has no valid host"),
+        of_ready("http://a b/", "it has no valid host"),
+        of_ready("http://u@h/", "it has no valid host"),
+        of_ready("h:8000", "it must begin with http://, https:// or tcp://"),
+        of_ready("ftp://h/", "it must begin with http://, https:// or tcp://"),
+        of_ready("", "it must begin with http://, https:// or tcp://"),
+        *(
+            ('kind = "processes"', f'kind = "processes"\n{key} = {value}', f"40: runtime.{key} must be seconds, more")
+            for key in ("timeout", "start_timeout")
+            for value in ("nan", "inf", "-inf", "-0.5", "0", "1e300")
+        ),
+        *(
+            ('cookie = "', f'{key} = {value}\ncookie = "', f"3: {key} must be seconds from 1 on, not {value}")
+            for key in ("idle_timeout", "lifetime")
+            for value in (0, -5)
+        ),
+        *(
+            ('kind = "processes"', f'kind = "processes"\nstore_proxy = {{ listen = "h:1", to = "{to}" }}',
+             f"40: runtime.store_proxy.to must be HOST:PORT, not {to!r}")
+            for to in ("h", "h:abc", "h:99999", "tcp://h:1", "a..b:1", "", ":1", "h:0")
+        ),
+        ('cookie = "', 'headers = { "X Y" = "1" }\ncookie = "', "3: headers must have names of headers, not 'X Y'"),
+        ('cookie = "', 'headers = { X = "a\\nb" }\ncookie = "', "3: headers.X must have no control characters"),
+    ],
+)  # fmt: skip
+def test_a_value_that_could_only_fail_later_is_a_mistake(tmp_path: Path, old: str, new: str, mistake: str) -> None:
+    path = write(tmp_path, SHOP.replace(old, new, 1))
+    with pytest.raises(DescriptionError) as error:
+        read_description(path)
+    assert f"{path}:{mistake}" in str(error.value)
+
+
+@pytest.mark.parametrize("ready", ["http://grüß.test/a b?ü", "https://[::1]:8443/", "tcp://127.0.0.1:1", "http://a_b/"])
+def test_an_address_that_can_be_asked_is_none(tmp_path: Path, ready: str) -> None:
+    read_description(write(tmp_path, SHOP.replace(MEMBER, f'ready = "{ready}"')))
+
+
+@pytest.mark.parametrize(
+    "url", ["tcp://h:99999", "tcp://h:abc", "tcp://", "h:1", "", "http://a..b/", "http://[/", "x://y"]
+)
+def test_nothing_answers_at_an_address_that_is_none(url: str) -> None:
+    assert not answers(url)
 
 
 def test_a_token_needs_to_come_from_somewhere(tmp_path: Path) -> None:
