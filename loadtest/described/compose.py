@@ -26,13 +26,21 @@ class ServicesCluster(DescribedCluster):
 
     def __init__(self, description: TargetDescription) -> None:
         super().__init__(description)
-        self._engine = Engine(self.environment())  # a compose file may use any variable
         self._config: Mapping[str, Any] | None = None
         self._names: tuple[float, Mapping[str, str]] = (-math.inf, {})
         self._had_containers = False
         self._volumes: set[str] = set()
+        """Those that there were before the start."""
+        self._mounted: set[str] = set()
+        """Those of containers of the project: of these the anonymous ones have no label."""
         self._is_ours = False
         """Whether the project was started by this object."""
+
+    @property
+    def _engine(self) -> Engine:
+        """The engine, with the variables as they are now, which a compose file may use: while the target runs, STATE is
+        one of them."""
+        return Engine(self.environment())
 
     def own_names(self) -> Mapping[str, str]:
         """Return the names of containers; before they exist, those that they will have. Each counts for a second."""
@@ -100,7 +108,7 @@ class ServicesCluster(DescribedCluster):
         if self.runtime.file is None:
             raise ClusterError(f"the project {self._project} does not run: start it, or give runtime.file")
         self._set_up()
-        self._volumes, self._is_ours = self._list_volumes(), True
+        self._volumes, self._mounted, self._is_ours = self._list_volumes(), set(), True
         self._compose("up", "--detach", timeout=self.runtime.start_timeout)
 
     def _stop(self) -> None:
@@ -110,10 +118,14 @@ class ServicesCluster(DescribedCluster):
         paused = [one.id for one in self._engine.containers_of(self._project) if one.state is MemberState.PAUSED]
         if paused:
             self._engine.docker("unpause", *paused)
+        self._note_mounts()
         end = "stop" if self._had_containers else "down"
         more = [] if self._had_containers else ["--remove-orphans"]
         self._compose(end, *more, "--timeout", f"{SECONDS_TO_STOP:.0f}", timeout=_SECONDS_TO_END)
-        if not self._had_containers and (made := self._list_volumes() - self._volumes):
+        if self._had_containers:
+            return
+        made = self._list_volumes(f"label={PROJECT_LABEL}={self._project}") | (self._list_volumes() & self._mounted)
+        if made := made - self._volumes:
             self._engine.docker("volume", "rm", *sorted(made))
 
     def _repair(self) -> None:
@@ -146,6 +158,7 @@ class ServicesCluster(DescribedCluster):
 
     def _scale(self, nodes: int) -> None:
         (service,) = self._services(Role.NODE)
+        self._note_mounts()  # of containers that go now, too
         more = ("--no-deps", "--no-recreate", "--no-build", "--scale", f"{service}={nodes}", service)
         self._compose("up", "--detach", *more, timeout=self.runtime.start_timeout)
         if not holds_within(lambda: self.node_count == nodes, self.runtime.start_timeout, _POLL):
@@ -217,6 +230,11 @@ class ServicesCluster(DescribedCluster):
         project = [] if self.runtime.project is None else ["-p", self.runtime.project]
         return self._engine.run(["docker", "compose", *file, *project, *arguments], timeout).decode()
 
-    def _list_volumes(self) -> set[str]:
-        label = f"label={PROJECT_LABEL}={self._project}"
-        return set(self._engine.docker("volume", "ls", "--quiet", "--filter", label).split())
+    def _list_volumes(self, *filters: str) -> set[str]:
+        chosen = [word for one in filters for word in ("--filter", one)]
+        return set(self._engine.docker("volume", "ls", "--quiet", *chosen).split())
+
+    def _note_mounts(self) -> None:
+        """Note the volumes of the project's containers before they go: images declare anonymous ones."""
+        for container in self._engine.inspect(f"{PROJECT_LABEL}={self._project}"):
+            self._mounted |= {one["Name"] for one in container.get("Mounts") or () if one.get("Type") == "volume"}

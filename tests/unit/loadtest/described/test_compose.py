@@ -1,0 +1,98 @@
+"""A compose project that a target's file names, with an engine that only notes what it is asked."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadtest.described import compose as compose_runtime
+from loadtest.described import runtime as runtimes
+from loadtest.described.compose import ServicesCluster
+from tests.support.described import write_target
+
+RUNTIME = """[runtime]
+kind = "compose"
+file = "compose.yaml"
+project = "shop"
+environment = { DATA = "{state}/db" }
+roles.node = ["web"]
+"""
+LABEL = "com.docker.compose"
+
+
+class FakeEngine:
+    """The volumes and the containers' mounts of one engine; what ran, with its variables."""
+
+    volumes = {"old", "shop_old", "others"}  # noqa: RUF012
+    mounts: dict[str, list[str]] = {}  # noqa: RUF012
+    ran: list[tuple[str, Mapping[str, str]]] = []  # noqa: RUF012
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+
+    def run(self, command: list[str], timeout: float) -> bytes:
+        word = next(one for one in command if one in {"config", "up", "down", "stop"})
+        self.ran.append((word, self._variables))
+        if word == "up":
+            count = next((int(one.partition("=")[2]) for one in command if one.startswith("web=")), 2)
+            self.mounts.update({f"c{n}": ["old", f"anonymous-{n}", "shop_data"] for n in range(1, count + 1)})
+            for name in [name for name in self.mounts if int(name[1:]) > count]:
+                del self.mounts[name]
+            self.volumes.update({"shop_data", "meanwhile"}, *self.mounts.values())
+        elif word == "down":
+            self.mounts.clear()
+        return json.dumps({"name": "shop", "services": {"web": {}}}).encode()
+
+    def inspect(self, *_: str) -> list[dict[str, Any]]:
+        return [{"Mounts": [{"Type": "bind", "Source": "/x"}, *({"Type": "volume", "Name": one} for one in names)]}
+                for names in self.mounts.values()]  # fmt: skip
+
+    def containers_of(self, _: str) -> list[Any]:
+        return []
+
+    def docker(self, *words: str) -> str:
+        if words[:2] == ("volume", "rm"):
+            self.volumes.difference_update(words[2:])
+        labelled = any(word.startswith("label=") for word in words)
+        return "\n".join(one for one in self.volumes if not labelled or one.startswith("shop"))
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> type[FakeEngine]:
+    fresh = type("Fresh", (FakeEngine,), {"volumes": set(FakeEngine.volumes), "mounts": {}, "ran": []})
+    monkeypatch.setattr(compose_runtime, "Engine", fresh)
+    monkeypatch.setattr(runtimes, "answers", lambda *_: True)
+    return fresh
+
+
+def test_commands_of_compose_know_the_state_folder_while_the_target_runs(
+    tmp_path: Path, engine: type[FakeEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = ServicesCluster(write_target(tmp_path, RUNTIME))
+    monkeypatch.setattr(cluster, "_require_alive", lambda: None)
+    for _ in range(2):  # each run has a folder of its own
+        engine.ran.clear()
+        with cluster:
+            folder = str(cluster.state_folder)
+        given = {word: variables for word, variables in engine.ran if word in {"up", "down"}}
+        assert given.keys() == {"up", "down"}
+        for variables in given.values():
+            assert (variables["DATA"], variables["STATE"]) == (f"{folder}/db", folder)
+
+
+def test_anonymous_volumes_of_a_project_go_with_it(
+    tmp_path: Path, engine: type[FakeEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = ServicesCluster(write_target(tmp_path, RUNTIME))
+    monkeypatch.setattr(cluster, "_require_alive", lambda: None)
+    before = set(engine.volumes)
+    with cluster:
+        assert {"anonymous-1", "anonymous-2", "shop_data"} <= engine.volumes
+        monkeypatch.setattr(ServicesCluster, "node_count", property(lambda _: 3))
+        cluster._scale(3)
+        monkeypatch.setattr(ServicesCluster, "node_count", property(lambda _: 1))
+        cluster._scale(1)
+        assert "anonymous-3" in engine.volumes
+    assert engine.volumes == before | {"meanwhile"}, "one that is somebody else's stays"
