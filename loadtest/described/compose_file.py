@@ -70,6 +70,12 @@ _PROXY_NAME = re.compile(r"(^|[-_])(proxy|nginx|lb|load-?balancer|gateway|ingres
 _STORE_NAME = re.compile(r"(^|[-_])(redis|valkey|memcached?|db|database|postgres|mysql|mariadb|mongo)([-_]|\d|$)")
 _JOB_NAME = re.compile(r"(^|[-_])(migrat\w*|init|setup|seed\w*|fixtures|assets|build|test\w*)([-_]|$)")
 _VARIABLE = re.compile(r"\$(?:\$|\{(\w+)(?:(:?[-+?])((?:[^{}]|\{[^{}]*\})*))?\}|(\w+))")
+_YAML = {
+    "bool": re.compile(r"(?:true|True|TRUE|false|False|FALSE)$"),
+    "int": re.compile(r"[-+]?(?:0b[01_]+|0[0-7_]+|0|[1-9][0-9_]*|0x[0-9a-fA-F_]+)$"),
+    "float": re.compile(r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*|\.(?:inf|Inf|INF))$"),
+}
+"""What is no text in a compose file: its YAML is 1.2, where 2222:22 is no number of base 60, and `on` is a name."""
 _BROWSERS = (80, 443, 8000, 8080, 3000, 5000, 8443, 9292, 4000)
 """Ports that browsers use, the usual ones first: a proxy may publish others for its own page."""
 
@@ -164,12 +170,19 @@ def _load(path: Path) -> Any:
         return loader.construct_scalar(node)
 
     Loader.add_multi_constructor("!", construct)
+    others = {f"tag:yaml.org,2002:{name}" for name in (*_YAML, "timestamp")}
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag not in others]
+        for first, resolvers in Loader.yaml_implicit_resolvers.items()
+    }
+    for name, pattern in _YAML.items():
+        Loader.add_implicit_resolver(f"tag:yaml.org,2002:{name}", pattern, list("-+.0123456789tTfF"))
     try:
         text = path.read_text(encoding="utf-8")
         return _substitute(yaml.load(text, Loader), _read_variables(path.parent / ".env"))  # noqa: S506  # a SafeLoader
     except OSError as error:
         raise DescriptionError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:  # of wrong values, too
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark is not None else ""
         what = getattr(error, "problem", None) or str(error).partition("\n")[0]
@@ -216,7 +229,7 @@ def _find_jobs(services: Mapping[str, Any]) -> set[str]:
         needed = service.get("depends_on") if isinstance(service, dict) else None
         for name, how in needed.items() if isinstance(needed, dict) else ():
             if isinstance(how, dict) and how.get("condition") == "service_completed_successfully":
-                jobs.add(name)
+                jobs.add(str(name))
     return jobs
 
 
@@ -224,18 +237,21 @@ def _read_service(name: str, values: Mapping[str, Any], folder: Path) -> Compose
     build = values.get("build")
     context = build.get("context", ".") if isinstance(build, dict) else build
     profiles = values.get("profiles") or ()
-    replicas = values.get("scale", (values.get("deploy") or {}).get("replicas", 1))
+    deploy = values.get("deploy")
+    replicas = values.get("scale", deploy.get("replicas", 1) if isinstance(deploy, dict) else 1)
     words = [*_words(values.get("entrypoint")), *_words(values.get("command"))]
     return ComposeService(
         name=name,
         image=str(values.get("image") or ""),
         words=tuple(words),
         environment=_environment(values.get("environment")),
-        ports=tuple(port for one in values.get("ports") or () if (port := _read_port(one)) is not None),
-        exposed=frozenset(int(str(one).partition("/")[0]) for one in values.get("expose") or () if _is_number(one)),
+        ports=tuple(port for one in _as_list(values.get("ports")) if (port := _read_port(one)) is not None),
+        exposed=frozenset(
+            number for one in _as_list(values.get("expose")) if (number := _port(str(one).partition("/")[0]))
+        ),
         build=folder / context if isinstance(context, str) and "://" not in context else None,
         profiles=tuple(map(str, profiles)) if isinstance(profiles, list) else (),
-        scale=int(replicas) if _is_number(replicas) else 1,
+        scale=int(replicas) if re.fullmatch(r"[0-9]{1,6}", str(replicas)) else 1,
     )
 
 
@@ -255,8 +271,15 @@ def _environment(value: Any) -> dict[str, str]:
     return {name: one for name, _, one in pairs}
 
 
-def _is_number(value: Any) -> bool:
-    return str(value).partition("/")[0].isdecimal()
+def _as_list(value: Any) -> list[Any]:
+    """Return a list of the file; a single value, which compose refuses, is a list of it."""
+    return value if isinstance(value, list) else [value] if isinstance(value, str | int) else []
+
+
+def _port(text: str) -> int:
+    """Return the number of a port; 0 for none."""
+    number = int(text) if re.fullmatch(r"[0-9]{1,5}", text) else 0
+    return number if number < 65_536 else 0
 
 
 def _read_port(value: Any) -> Port | None:
@@ -266,8 +289,8 @@ def _read_port(value: Any) -> Port | None:
     else:
         rest, _, target = str(value).partition("/")[0].rpartition(":")
         published = rest.rpartition(":")[2]
-    published, target = published.partition("-")[0], target.partition("-")[0]
-    return Port(int(published), int(target)) if published.isdecimal() and target.isdecimal() else None
+    port = Port(_port(published.partition("-")[0]), _port(target.partition("-")[0]))
+    return port if port.published and port.target else None
 
 
 def _guess(service: ComposeService, is_job: bool) -> ComposeService:

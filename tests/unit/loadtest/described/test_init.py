@@ -167,6 +167,42 @@ def test_a_file_that_is_none_is_refused_in_one_line(tmp_path: Path, text: str, m
     assert str(error.value) == f"{tmp_path}/{message}"
 
 
+@pytest.mark.parametrize(
+    ("web", "node", "url"),
+    [
+        ("deploy: abc", "web", "http://127.0.0.1:8080"),
+        ("deploy: [1]", "web", "http://127.0.0.1:8080"),
+        ("ports: 8080", "web", "http://127.0.0.1:8080"),
+        ('ports: "8080:80"', "web", "http://127.0.0.1:8080"),
+        ("ports: {a: b}", "web", "http://127.0.0.1:8080"),
+        ("ports: [99999:80, 0:80, 8081:80]", "web", "http://127.0.0.1:8081"),
+        ("ports: [2222:22]", "web", "http://127.0.0.1:2222"),
+        ("ports: [1:30.5, 8080:59]", "web", "http://127.0.0.1:8080"),
+        ("expose: 80", "web", "http://127.0.0.1:8080"),
+        ("expose: [99999999, a/b, 80/tcp]", "web", "http://127.0.0.1:8080"),
+        ("scale: 3/2", "web", "http://127.0.0.1:8080"),
+        ("scale: on", "web", "http://127.0.0.1:8080"),
+        ("deploy: {replicas: 1/2}", "web", "http://127.0.0.1:8080"),
+        ("image: 2024-99-99", "web", "http://127.0.0.1:8080"),
+        ("image: 2024-01-01", "web", "http://127.0.0.1:8080"),
+        ("image: [a]", "web", "http://127.0.0.1:8080"),
+        ("image: x", "on", "http://127.0.0.1:8080"),
+    ],
+)
+def test_an_odd_value_of_a_service_is_read_as_compose_would_or_left_out(
+    tmp_path: Path, web: str, node: str, url: str
+) -> None:
+    file = init(tmp_path, f"services:\n  {node}:\n    {web}\n")[0].file
+    assert file.runtime is not None
+    assert (file.url, file.runtime.roles.node) == (url, (node,))
+
+
+@pytest.mark.parametrize("value", ["!!int abc", "!!bool abc", "!!timestamp abc", "0x_", "!!float x", "9" * 5000])
+def test_a_value_that_is_none_of_its_type_is_one_line(tmp_path: Path, value: str) -> None:
+    with pytest.raises(DescriptionError, match=r"^.*compose.yaml: not YAML: .*$"):
+        init(tmp_path, f"services: {{web: {{image: {value}}}}}")
+
+
 def test_the_compose_files_of_the_project_are_understood() -> None:
     root = Path(__file__).parents[4]
     text = describe_compose(root / "compose.yaml", root / "shop.toml")
