@@ -26,30 +26,35 @@ class Front:
     def __init__(self, machines: Machines, port: int) -> None:
         self.port = port or free_ports(1)[0]
         folder = self._folder = machines.folder / "front"
+        self._process: Process | None = None
         folder.mkdir(mode=0o700)
         try:
             nginx = Nginx()
             conf = folder / "nginx.conf"
             nginx.install(_render(machines, self.port, folder), conf)
             log = machines.folder / "logs" / "front.log"
-            self._process: Process = machines.run_beside(self.port, nginx.command(conf, folder), log, folder)
-        except NginxError as error:
-            raise ClusterError(str(error)) from error
-        try:
-            wait_until(self._answers, _SECONDS_TO_START, "the load balancer before the machines does not answer")
-        except BaseException:  # Ctrl-C too
+            process = self._process = machines.run_beside(self.port, nginx.command(conf, folder), log, folder)
+            message = "the load balancer before the machines does not answer"
+            wait_until(lambda: self._answers(process), _SECONDS_TO_START, message)
+        except BaseException as error:  # Ctrl-C too
             self.close()
+            if isinstance(error, NginxError):
+                raise ClusterError(str(error)) from error
             raise
 
     def close(self) -> None:
         """End it; open requests are dropped."""
-        self._process.terminate()
-        self._process.wait_ended(5.0)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        try:
+            if self._process is not None:
+                self._process.terminate()
+                self._process.wait_ended(5.0)
+        finally:
+            # Clusters on the same machines follow one another, each with a load balancer of its own.
+            shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _answers(self) -> bool:
-        if self._process.ended():
-            raise ClusterError(f"the load balancer before the machines has ended: {self._process.log_tail()}")
+    def _answers(self, process: Process) -> bool:
+        if process.ended():
+            raise ClusterError(f"the load balancer before the machines has ended: {process.log_tail()}")
         return http_ok(self.port, "/proxy/health")
 
 

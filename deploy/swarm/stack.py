@@ -101,13 +101,15 @@ class StackSettings:
         """The kind of the store."""
         if not self.store_url:
             return "redis"
-        scheme = self.store_url.partition(":")[0]
-        if re.fullmatch(r"rediss?(\+(sentinel|cluster))?", scheme):
+        scheme, separator, _ = self.store_url.partition("://")
+        if separator and re.fullmatch(r"rediss?(\+(sentinel|cluster))?", scheme):
             return "redis"
-        if scheme in {"mysql", "mariadb", "postgresql"}:
+        if separator and scheme in {"mysql", "mariadb", "postgresql"}:
             return "sql"
         known = "redis://, rediss://, redis+sentinel://, redis+cluster://, mysql:// or postgresql://"
-        raise SpecError(f"store_url must begin with {known}, not {scheme[:20]!r}")
+        # What has no scheme may begin with a password.
+        is_scheme = separator and re.fullmatch(r"[a-z][a-z0-9+.-]{0,19}", scheme, re.ASCII | re.IGNORECASE)
+        raise SpecError(f"store_url must begin with {known}{f', not {scheme}://' if is_scheme else ''}")
 
 
 class StackService(NamedTuple):

@@ -53,7 +53,7 @@ def run(*words: str, status: int = 1) -> str:
         (["--port", "0"], "--port must be between 1 and 65535, not 0"),
         (["--name", "My Shop"], "--name must be a lower-case letter, then"),
         (["--balance", "stiky"], "did you mean 'sticky'?"),
-        (["--store-url", "htp://redis"], "--store-url must begin with redis://"),
+        (["--store-url", "htp://redis"], "mysql:// or postgresql://, not htp://"),
         (["--store-url", "redis://redis/0?ttl=3"], "--store-url is wrong: "),
         (["--store-url", "mysql://db"], "--store-url is wrong: the URL names no database"),
         (["--set", "IDLE=3"], "'IDLE' is not a setting of the stack: see deploy/swarm/stack.yaml"),
@@ -66,6 +66,15 @@ def test_a_wrong_value_is_wrong_usage_in_one_line_before_any_engine_is_asked(
 ) -> None:
     assert message in run("up", "--image", "shop:1", *options, status=2)
     assert list(engine.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "url", ["s3cret:x@h", "s3cret", "redis:s3cret", "s3cret@h://x", "mysql:s3cret@db/x", "me:s3cret"]
+)
+def test_a_store_url_without_a_scheme_is_refused_and_not_shown(engine: Path, url: str) -> None:
+    refused = run("up", "--image", "shop:1", "--store-url", url, status=2)
+    assert "--store-url must begin with redis://" in refused
+    assert "s3cret" not in refused
 
 
 @pytest.mark.parametrize("command", [("up", "--image", "shop:1"), ("status",), ("down",)])
