@@ -75,7 +75,7 @@ _YAML = {
     "int": re.compile(r"[-+]?(?:0b[01_]+|0[0-7_]+|0|[1-9][0-9_]*|0x[0-9a-fA-F_]+)$"),
     "float": re.compile(r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*|\.(?:inf|Inf|INF))$"),
 }
-"""What is no text in a compose file: its YAML is 1.2, where 2222:22 is no number of base 60, and `on` is a name."""
+"""What is not text in a compose file: its YAML is 1.2, where 2222:22 is not in base 60, and `on` is a name."""
 _BROWSERS = (80, 443, 8000, 8080, 3000, 5000, 8443, 9292, 4000)
 """Ports that browsers use, the usual ones first: a proxy may publish others for its own page."""
 
