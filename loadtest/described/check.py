@@ -12,7 +12,7 @@ from loadtest.claims.claim import Sight
 from loadtest.conversation import NO_COOKIE, Conversation
 from loadtest.described.adapter import REDIRECTS
 from loadtest.described.file import ACTIONS, RequestSpec
-from loadtest.described.paths import resolve_location
+from loadtest.described.paths import decode, resolve_location
 from loadtest.described.readings import NotShown
 from loadtest.described.target import DescribedTarget
 from loadtest.described.users import certificate_hint, make_users
@@ -265,7 +265,7 @@ def _describe_hops(hops: tuple[Hop, ...]) -> str:
         if hop.request.before and any(not one.request.before for one in hops):
             continue
         where = next(iter(hop.response.header("Location")), "") if hop.response.status in REDIRECTS else ""
-        parts.append(f"{hop.response.status}{' ' + printable(where) if where else ''}")
+        parts.append(f"{hop.response.status}{' ' + printable(decode(where)) if where else ''}")
     return ", ".join(parts)
 
 

@@ -3,14 +3,14 @@
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from deploy import ClusterError, Member, MemberState, Role
 from deploy.compose.docker import PROJECT_LABEL, Container, Engine
 from deploy.waiting import holds_within
 from loadtest.described.description import TargetDescription
-from loadtest.described.runtime import SECONDS_TO_STOP, DescribedCluster, name_members, role_of
+from loadtest.described.runtime import SECONDS_TO_STOP, DescribedCluster, name_members, role_of, run_all
 from proxy.settings import did_you_mean
 
 _SECONDS_TO_DESCRIBE = 30.0
@@ -115,15 +115,18 @@ class ServicesCluster(DescribedCluster):
         if not self._is_ours:
             return
         self._is_ours = False
+        end = ("stop",) if self._had_containers else ("down", "--remove-orphans")
+        steps: list[Callable[[], object]] = [self._unpause_all, self._note_mounts]
+        steps.append(lambda: self._compose(*end, "--timeout", f"{SECONDS_TO_STOP:.0f}", timeout=_SECONDS_TO_END))
+        run_all(steps if self._had_containers else [*steps, self._remove_volumes])
+
+    def _unpause_all(self) -> None:
         paused = [one.id for one in self._engine.containers_of(self._project) if one.state is MemberState.PAUSED]
         if paused:
             self._engine.docker("unpause", *paused)
-        self._note_mounts()
-        end = "stop" if self._had_containers else "down"
-        more = [] if self._had_containers else ["--remove-orphans"]
-        self._compose(end, *more, "--timeout", f"{SECONDS_TO_STOP:.0f}", timeout=_SECONDS_TO_END)
-        if self._had_containers:
-            return
+
+    def _remove_volumes(self) -> None:
+        """Remove the volumes that came with the project."""
         made = self._list_volumes(f"label={PROJECT_LABEL}={self._project}") | (self._list_volumes() & self._mounted)
         if made := made - self._volumes:
             self._engine.docker("volume", "rm", *sorted(made))

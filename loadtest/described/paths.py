@@ -57,7 +57,7 @@ def resolve_location(base: str, text: str) -> Location | None:
     if not text:
         return None
     try:
-        parts = urlsplit(urljoin(base, _decode(text)))
+        parts = urlsplit(urljoin(base, decode(text)))
         host = (parts.hostname or "").encode("idna").decode()
         _ = parts.port
     except ValueError as error:
@@ -71,7 +71,8 @@ def _host(url: str) -> str:
     return (urlsplit(url).hostname or "").encode("idna").decode()
 
 
-def _decode(text: str) -> str:
+def decode(text: str) -> str:
+    """Return a Location as people read it."""
     try:
         return text.encode("latin-1").decode()
     except UnicodeError:

@@ -19,7 +19,7 @@ from deploy.local.processes import Breakable, ProcessReaper
 from deploy.waiting import holds_within
 from loadtest.described.description import TargetDescription
 from loadtest.described.file import MemberSpec
-from loadtest.described.runtime import SECONDS_TO_STOP, DescribedCluster, name_members, role_of
+from loadtest.described.runtime import SECONDS_TO_STOP, DescribedCluster, name_members, role_of, run_all
 from loadtest.faults import Ability
 
 _ORDER = (Role.STORE, Role.SENTINEL, Role.NODE, Role.PROXY)
@@ -167,23 +167,16 @@ class ProcessesCluster(DescribedCluster):
 
     def _stop(self) -> None:
         own = [process for name, process in self._processes.items() if name not in self._found]
-        steps: list[Callable[[], None]] = [one.terminate for one in reversed(own)]  # the proxy first: it started last
+        steps: list[Callable[[], object]] = [one.terminate for one in reversed(own)]  # the proxy first: it started last
         steps += [partial(one.wait_ended, SECONDS_TO_STOP) for one in own]
-        errors: list[ClusterError] = []
         try:
-            for step in steps:
-                try:
-                    step()
-                except ClusterError as error:  # the others end all the same
-                    errors.append(error)
+            run_all(steps)
         finally:
             self._processes.clear()
             self._found.clear()
             reaper, self._reaper = self._reaper, None
             if reaper is not None:
                 reaper.close()
-        if errors:
-            raise errors[0]
 
     def _repair(self) -> None:
         """Repair what was found: the others end in a moment."""

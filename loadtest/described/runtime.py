@@ -9,7 +9,7 @@ import os
 import shlex
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -178,23 +178,19 @@ class DescribedCluster(ABC):
         """Repair what is broken, and end what was started."""
         if self._state is None:
             return
-        errors: list[ClusterError] = []
         try:
-            for step in (self._repair, self._stop):
-                try:
-                    step()
-                except ClusterError as error:
-                    errors.append(error)
+            run_all((self._repair, self._stop))
         finally:
             self._broken.clear()
             self._scaled_from = None
-            if self._fault_proxy is not None:
-                self._fault_proxy.close()
-            self._fault_proxy, state, self._state = None, self._state, None
-            state.close()
-            state.remove()
-        if errors:
-            raise errors[0]
+            proxy, self._fault_proxy = self._fault_proxy, None
+            state, self._state = self._state, None
+            try:
+                if proxy is not None:
+                    proxy.close()
+            finally:
+                state.close()
+                state.remove()
 
     def wait_ready(self, timeout: float = 30.0, *, starting: bool = False) -> None:
         waiting = [member.name for member in self.members() if member.state is MemberState.RUNNING]
@@ -367,6 +363,18 @@ class DescribedCluster(ABC):
     def _require(self, ability: Ability, name: str) -> None:
         if why := self.refuse(Need(ability, name)):
             raise ClusterError(f"cannot {ability} {name}: {why}")
+
+
+def run_all(steps: Iterable[Callable[[], object]]) -> None:
+    """Run each step, also after one that fails; then raise the first ClusterError."""
+    errors: list[ClusterError] = []
+    for step in steps:
+        try:
+            step()
+        except ClusterError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 def name_members(by_role: Mapping[Role, list[str]]) -> dict[str, str]:

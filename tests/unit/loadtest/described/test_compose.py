@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from deploy import ClusterError
 from loadtest.described import compose as compose_runtime
 from loadtest.described import runtime as runtimes
 from loadtest.described.compose import ServicesCluster
@@ -96,3 +97,21 @@ def test_anonymous_volumes_of_a_project_go_with_it(
         cluster._scale(1)
         assert "anonymous-3" in engine.volumes
     assert engine.volumes == before | {"meanwhile"}, "one that is somebody else's stays"
+
+
+def test_a_container_that_cannot_be_unpaused_does_not_keep_the_project(
+    tmp_path: Path, engine: type[FakeEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = ServicesCluster(write_target(tmp_path, RUNTIME))
+    monkeypatch.setattr(cluster, "_require_alive", lambda: None)
+    before = set(engine.volumes)
+    cluster.start()
+
+    def refuse(*_: str) -> list[Any]:
+        raise ClusterError("docker unpause: no such container")
+
+    monkeypatch.setattr(engine, "containers_of", refuse)
+    with pytest.raises(ClusterError, match="no such container"):
+        cluster.stop()
+    assert engine.ran[-1][0] == "down"
+    assert engine.volumes == before | {"meanwhile"}
