@@ -5,6 +5,7 @@ The colours are Okabe and Ito's, which colour-blind people can distinguish; hatc
 
 import io
 import math
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -195,7 +196,9 @@ def draw(shown: Timeline, marks: Marks, layout: Layout = WIDE) -> str:
         latency.set_xlabel("seconds after the fault" if marks.fault is not None else "seconds")
         latency.set_xlim(shown.times[0], shown.times[-1] + shown.step)
         image = io.StringIO()
-        figure.savefig(image, format="svg", metadata={"Date": None, "Creator": None})
+        with warnings.catch_warnings():  # of hundreds of faults that leave no space for their axes: they overlap then
+            warnings.simplefilter("ignore", UserWarning)
+            figure.savefig(image, format="svg", metadata={"Date": None, "Creator": None})
         return _with_dark_colours(image.getvalue())
 
 
