@@ -161,7 +161,7 @@ def test_the_view_fits_a_telephone(browser: Browser, tmp_path: Path, script: Scr
         page.locator(".past button").click()
         expect(page.locator(".result table")).to_be_visible()
         if language == "ko-KR":
-            expect(page.locator(".claims li").nth(1)).to_contain_text("세션도 변경도 로그아웃도 사라지지 않는다")
+            expect(page.locator(".claims li").nth(1)).to_contain_text("세션도 변경도 로그아웃도 사라지지 않고")
             expect(page.locator(".result td").last).to_have_text("GET 119건 중 실패 0건")
         for width in (390, 820, 1280, 1920):
             page.set_viewport_size({"width": width, "height": 900})
