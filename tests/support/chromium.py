@@ -50,4 +50,5 @@ def opened(
         yield page
     finally:
         context.close()
-    assert [text for text in complaints if not any(one in text for one in ignored)] == []
+    complaints = [text for text in complaints if not any(one in text for one in ignored)]
+    assert not complaints, f"the browser complained: {complaints}"

@@ -26,8 +26,10 @@ from tests.support.valkey import Valkey
 from tests.support.waiting import wait_until
 
 HASTY = Budgets(0.05, 0.05, retries=1, deadline=0.3)
-SECONDS = HASTY.deadline + 0.2
-"""An operation that is one exchange takes no longer."""
+CALM = Budgets(0.5, 0.5, retries=0, deadline=0.5)
+"""For tests that ask why an operation was given up: a machine with other work delays an answer by 0.05 s."""
+SECONDS = 1.5
+"""An operation that is one exchange takes no longer: above the deadlines, and well below what `drip` takes."""
 ABSENT = "c" * 64
 BAD = [answers for answers in ANSWERS if answers != "right"]
 
@@ -189,8 +191,8 @@ def drip(*_given: object) -> Iterator[bytes]:
 def test_a_reply_that_comes_byte_by_byte_is_given_up_in_time(open_store: OpenStore) -> None:
     with bad_server(drip) as url:
         started = time.monotonic()
-        with pytest.raises(StoreUnavailable, match=r"no reply within 0\.05 s"):
-            open_store(url, HASTY).load(KEY)
+        with pytest.raises(StoreUnavailable, match=r"no reply within 0\.5 s"):
+            open_store(url, CALM).load(KEY)
         assert time.monotonic() - started < SECONDS
 
 
@@ -237,11 +239,11 @@ def test_the_text_of_an_error_is_bounded_and_without_arguments(open_store: OpenS
     long = b"-ERR " + b"x" * 10_000 + b"\r\n"
     with bad_server(lambda commands, mark: iter([error * commands + mark])) as url:
         with pytest.raises(StoreUnavailable) as caught:
-            open_store(url, HASTY).load(KEY)
+            open_store(url, CALM).load(KEY)
         assert str(caught.value) == "Redis: unknown command 'HGETALL'"
     with bad_server(lambda commands, mark: iter([long * commands + mark])) as url:
         with pytest.raises(StoreUnavailable) as caught:
-            open_store(url, HASTY).load(KEY)
+            open_store(url, CALM).load(KEY)
         assert len(str(caught.value)) < 200
 
 
@@ -249,7 +251,7 @@ def test_a_server_that_is_loading_says_so(open_store: OpenStore) -> None:
     loading = b"-LOADING Redis is loading the dataset in memory\r\n"
     with bad_server(lambda commands, _: iter([loading * (commands + 1)])) as url:
         with pytest.raises(StoreUnavailable, match=r"^Redis: LOADING"):
-            open_store(url, HASTY).load(KEY)
+            open_store(url, CALM).load(KEY)
 
 
 def test_a_handshake_that_comes_byte_by_byte_is_given_up_in_time(open_store: OpenStore) -> None:
@@ -260,7 +262,7 @@ def test_a_handshake_that_comes_byte_by_byte_is_given_up_in_time(open_store: Ope
     with tcp_server(serve) as port:
         started = time.monotonic()
         with pytest.raises(StoreUnavailable):
-            open_store(f"redis://127.0.0.1:{port}/0", HASTY).load(KEY)
+            open_store(f"redis://127.0.0.1:{port}/0", CALM).load(KEY)
         assert time.monotonic() - started < SECONDS
 
 
