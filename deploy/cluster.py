@@ -141,11 +141,11 @@ class MachineControl(Protocol):
     def undrain(self, name: str) -> None:
         """Undo `drain`: the machine may be used again."""
 
-    def freeze_engine(self, name: str) -> None:
-        """Stop the engine of a machine (SIGSTOP), with all that it does for the orchestrator; its containers run on."""
+    def isolate_manager(self, name: str) -> None:
+        """Drop what the manager of a machine and the others send each other; its containers and their network go on."""
 
-    def thaw_engine(self, name: str) -> None:
-        """Undo `freeze_engine`."""
+    def rejoin_manager(self, name: str) -> None:
+        """Undo `isolate_manager`."""
 
     def has_quorum(self) -> bool:
         """Return whether the managers can change anything."""

@@ -66,7 +66,7 @@ class SwarmCluster(BaseCluster):
         self._front: Front | None = None
         self._slots: frozenset[int] = frozenset()
         self._seen: dict[str, list[TaskContainer]] = {}
-        """The containers of each machine when it was asked last: a frozen one can't be."""
+        """The containers of each machine that is on, when it was asked last."""
         self._release = 0
 
     @property
@@ -160,12 +160,10 @@ class SwarmCluster(BaseCluster):
 
     def tasks(self) -> dict[str, TaskContainer | None]:
         """Return the containers of the members, as the engines know them at this moment."""
-        machines, states = self.machines, self.machines.states
-        asked = [name for name, state in states.items() if state not in {MachineState.OFF, MachineState.FROZEN}]
+        machines = self.machines
+        asked = [name for name, state in machines.states.items() if state is not MachineState.OFF]
         with ThreadPoolExecutor(max_workers=len(machines.names)) as pool:
-            found = dict(zip(asked, pool.map(self._containers, asked), strict=True))
-        off: dict[str, list[TaskContainer]] = {name: [] for name, state in states.items() if state is MachineState.OFF}
-        self._seen = {**self._seen, **found, **off}
+            self._seen = dict(zip(asked, pool.map(self._containers, asked), strict=True))
         proxies = () if self._one_proxy else [name for name in machines.names if name not in machines.drained]
         containers = [one for each in self._seen.values() for one in each]
         return find_tasks(containers, self._unreachable(), self._slots, proxies)

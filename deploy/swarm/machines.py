@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
@@ -38,8 +38,8 @@ class MachineState(StrEnum):
     RUNNING = "running"
     CUT_OFF = "cut off"
     """It runs, and its network does not."""
-    FROZEN = "frozen"
-    """Its containers run, and its engine does not."""
+    ISOLATED = "isolated"
+    """It runs with its network, and its manager reaches no other."""
     OFF = "off"
 
 
@@ -53,6 +53,13 @@ def _do_each(act: Callable[[str], None], names: Iterable[str]) -> None:
             errors.append(error)
     if errors:
         raise errors[0]
+
+
+def _in_network(namespace: str, command: Sequence[str], stdin: str = "") -> None:
+    words = ["nsenter", f"--net={namespace}", *command]
+    done = subprocess.run(words, input=stdin, capture_output=True, text=True, timeout=30, check=False)
+    if done.returncode:
+        raise ClusterError(f"`{' '.join(command)}`: {' '.join(done.stderr.split())}")
 
 
 class Machines:
@@ -73,7 +80,7 @@ class Machines:
         self._running: dict[str, Process] = {}
         # What was done to a machine, and has to be undone: several things at a time.
         self._cut: set[str] = set()
-        self._frozen: set[str] = set()
+        self._isolated: set[str] = set()
         self._off: set[str] = set()
         self._drained: set[str] = set()
 
@@ -129,7 +136,7 @@ class Machines:
         finally:
             closing = [each for each in (self._reaper, self._state) if each is not None]
             self._reaper = self._state = self._switch = None
-            for done in (self._running, self._cut, self._frozen, self._off, self._drained):
+            for done in (self._running, self._cut, self._isolated, self._off, self._drained):
                 done.clear()
             for each in closing:
                 each.close()
@@ -161,21 +168,19 @@ class Machines:
         self._off.discard(name)
         self._wait_for_engine(name)
 
-    def freeze_engine(self, name: str) -> None:
-        """Stop the engine of a machine (SIGSTOP), with all that it does for the swarm; its containers run on."""
+    def isolate_manager(self, name: str) -> None:
+        """Drop what the manager of a machine and the others send each other; its containers and their network go on."""
         self._require_on(name)
-        self._frozen.add(name)  # first: what was stopped before an error has to go on again
-        for process in self._engine_processes(name):
-            with suppress(psutil.NoSuchProcess):
-                process.suspend()
+        if name not in self._isolated:
+            self._change_rules(name, "--insert")
+            self._isolated.add(name)
 
-    def thaw_engine(self, name: str) -> None:
-        """Undo `freeze_engine`."""
+    def rejoin_manager(self, name: str) -> None:
+        """Undo `isolate_manager`."""
         self._require_on(name)
-        for process in self._engine_processes(name):
-            with suppress(psutil.NoSuchProcess):
-                process.resume()
-        self._frozen.discard(name)
+        if name in self._isolated:
+            self._change_rules(name, "--delete")
+            self._isolated.discard(name)
 
     @property
     def drained(self) -> frozenset[str]:
@@ -240,9 +245,12 @@ class Machines:
         self.stop()
 
     def _state_of(self, name: str) -> MachineState:
-        if name in self._off | self._frozen:
-            return MachineState.OFF if name in self._off else MachineState.FROZEN
-        return MachineState.CUT_OFF if name in self._cut else MachineState.RUNNING
+        states = (
+            (self._off, MachineState.OFF),
+            (self._cut, MachineState.CUT_OFF),
+            (self._isolated, MachineState.ISOLATED),
+        )
+        return next((state for done, state in states if name in done), MachineState.RUNNING)
 
     def _require_on(self, name: str) -> None:
         self._require_known(name)
@@ -250,7 +258,7 @@ class Machines:
             raise ClusterError(f"{name} is off: switch it on first")
 
     def _restore(self, name: str) -> None:
-        undos = ((self._off, self.switch_on), (self._frozen, self.thaw_engine), (self._cut, self.connect))
+        undos = ((self._off, self.switch_on), (self._isolated, self.rejoin_manager), (self._cut, self.connect))
         for done, undo in undos:
             if name in done:
                 undo(name)
@@ -344,9 +352,9 @@ class Machines:
                 raise ClusterError(f"cannot copy the images to {target}: {done.stderr.strip().splitlines()[-1]}")
 
     def _kill(self, name: str) -> None:
-        # A stopped engine would keep its init from ending. Its end of the cable goes with it.
+        # Its end of the cable goes with it, and so do the rules of its network.
         process = self._running.pop(name)
-        for done in (self._cut, self._frozen):
+        for done in (self._cut, self._isolated):
             done.discard(name)
         process.kill()
         wait_until(process.ended, _SECONDS_TO_START, f"{name} did not end")
@@ -355,18 +363,13 @@ class Machines:
         assert self._reaper is not None, "they are started"
         return self._reaper.start(command, make_environment({}), self.folder / "logs" / f"{name}.log", self.folder)
 
-    def _engine_processes(self, name: str) -> list[psutil.Process]:
-        """Return the engine of a machine, and the programs that do its work."""
-        found = []
-        try:
-            processes = psutil.Process(self._running[name].pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            raise ClusterError(f"{name} has ended") from None
-        for each in processes:
-            with suppress(psutil.NoSuchProcess):  # a health check has just ended
-                if each.name() in {"dockerd", "containerd"}:
-                    found.append(each)
-        return found
+    def _change_rules(self, name: str, action: str) -> None:
+        """Add or remove the rules that isolate a manager, both of them or none."""
+        drop = f"--protocol tcp --match multiport --ports {_PORT} --jump DROP"
+        rules = (
+            f"*filter\n{action} INPUT --in-interface eth0 {drop}\n{action} OUTPUT --out-interface eth0 {drop}\nCOMMIT\n"
+        )
+        _in_network(f"/proc/{self._running[name].pid}/ns/net", ("iptables-restore", "--wait", "--noflush"), rules)
 
     def _disk(self, name: str) -> Path:
         self._require_known(name)
@@ -392,7 +395,4 @@ class Machines:
         return has_network(self._switch.pid) if self._switch else False
 
     def _in_switch(self, *command: str) -> None:
-        words = ["nsenter", f"--net={self._namespace()}", *command]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
-        if done.returncode:
-            raise ClusterError(f"`{' '.join(command)}`: {done.stderr.strip()}")
+        _in_network(self._namespace(), command)

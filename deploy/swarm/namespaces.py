@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deploy.spec import ClusterError
 
-_PROGRAMS = ("dockerd", "docker", "ip", "nsenter", "unshare")
+_PROGRAMS = ("dockerd", "docker", "ip", "iptables-restore", "nsenter", "unshare")
 # tini reaps what the engine leaves behind. Its children get no terminal and no signal of this process.
 INIT = """
 hostname "$1"

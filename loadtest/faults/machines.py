@@ -46,16 +46,16 @@ def drain_machine(name: str) -> Fault:
 
 
 def lose_quorum(*names: str) -> Fault:
-    """Stop the engines of most managers; their containers run on, and nobody can change the swarm."""
+    """Isolate most managers; the machines and their containers go on, and nobody can change the swarm."""
 
     def apply(cluster: Cluster) -> None:
         for name in names:
-            cluster.machines.freeze_engine(name)
+            cluster.machines.isolate_manager(name)
         # A leader goes on for some seconds before it notices that nobody follows.
         if not holds_within(lambda: not cluster.machines.has_quorum(), _SECONDS_TO_NOTICE, _POLL):
-            raise ClusterError(f"without {', '.join(names)} the managers have a quorum: stop more of them")
+            raise ClusterError(f"without {', '.join(names)} the managers have a quorum: isolate more of them")
 
-    return Fault(what=f"stop the managers {_join(names)}", seconds=15.0, apply=apply, undo=_heal, needs=_NEEDS)
+    return Fault(what=f"isolate the managers {_join(names)}", seconds=15.0, apply=apply, undo=_heal, needs=_NEEDS)
 
 
 def _roll_out_broken(cluster: Cluster) -> None:

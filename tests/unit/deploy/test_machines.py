@@ -12,26 +12,13 @@ from deploy.swarm.machines import Machines, MachineState
 ONE, TWO, THREE = (f"machine-{number}" for number in (1, 2, 3))
 
 
-class Engine:
-    """A process of a machine's engine."""
-
-    def __init__(self) -> None:
-        self.frozen = False
-
-    def suspend(self) -> None:
-        self.frozen = True
-
-    def resume(self) -> None:
-        self.frozen = False
-
-
 class Fakes(Machines):
-    """Machines whose cables, engines and availabilities are only noted."""
+    """Machines whose cables, rules and availabilities are only noted."""
 
     def __init__(self) -> None:
         super().__init__([])
         self.up = dict.fromkeys(self.names, True)
-        self.engines = {name: Engine() for name in self.names}
+        self.rules = dict.fromkeys(self.names, 0)
         self.availability = dict.fromkeys(self.names, "active")
         self.killed: list[str] = []
         self.stubborn: set[str] = set()
@@ -52,14 +39,14 @@ class Fakes(Machines):
 
         process: Any = SimpleNamespace(kill=kill, ended=lambda: True)
         self._running[name] = process
-        self.up[name], self.engines[name] = True, Engine()
+        self.up[name], self.rules[name] = True, 0
 
     def _wait_for_engine(self, name: str) -> None:
         if name in self.stubborn:
             raise ClusterError(f"the engine of {name} does not answer")
 
-    def _engine_processes(self, name: str) -> Any:
-        return [self.engines[name]]
+    def _change_rules(self, name: str, action: str) -> None:
+        self.rules[name] += {"--insert": 1, "--delete": -1}[action]
 
     def _set_availability(self, name: str, availability: str) -> None:
         self.availability[name] = availability
@@ -76,7 +63,7 @@ def machines() -> Fakes:
 def is_whole(machines: Fakes) -> bool:
     return (
         all(machines.up.values())
-        and not any(engine.frozen for engine in machines.engines.values())
+        and not any(machines.rules.values())
         and set(machines.availability.values()) == {"active"}
         and set(machines.states.values()) == {MachineState.RUNNING}
         and not machines.unreachable
@@ -86,13 +73,13 @@ def is_whole(machines: Fakes) -> bool:
 @pytest.mark.parametrize(
     "done",
     [
-        ["cut_off", "freeze_engine"],
-        ["freeze_engine", "cut_off"],
-        ["cut_off", "freeze_engine", "thaw_engine"],
-        ["freeze_engine", "cut_off", "connect"],
+        ["cut_off", "isolate_manager"],
+        ["isolate_manager", "cut_off"],
+        ["cut_off", "isolate_manager", "rejoin_manager"],
+        ["isolate_manager", "cut_off", "connect"],
         ["cut_off", "kill"],
-        ["freeze_engine", "kill"],
-        ["drain", "cut_off", "freeze_engine", "kill"],
+        ["isolate_manager", "kill"],
+        ["drain", "cut_off", "isolate_manager", "kill"],
     ],
 )
 def test_restore_undoes_all_that_was_done_to_a_machine(machines: Fakes, done: list[str]) -> None:
@@ -103,18 +90,28 @@ def test_restore_undoes_all_that_was_done_to_a_machine(machines: Fakes, done: li
     assert is_whole(machines)
 
 
-def test_a_machine_is_unreachable_while_its_cable_is_cut_and_its_engine_stopped(machines: Fakes) -> None:
+def test_a_machine_whose_manager_is_isolated_is_reachable_until_its_cable_is_cut(machines: Fakes) -> None:
+    machines.isolate_manager(TWO)
+    assert not machines.unreachable
+    assert machines.states[TWO] is MachineState.ISOLATED
     machines.cut_off(TWO)
-    machines.freeze_engine(TWO)
     assert machines.unreachable == {TWO}
-    assert machines.states[TWO] is MachineState.FROZEN
-    machines.thaw_engine(TWO)
     assert machines.states[TWO] is MachineState.CUT_OFF
     machines.connect(TWO)
+    machines.rejoin_manager(TWO)
     assert is_whole(machines)
 
 
-@pytest.mark.parametrize("action", ["kill", "cut_off", "connect", "freeze_engine", "thaw_engine"])
+def test_a_manager_is_isolated_once_and_rejoins_once(machines: Fakes) -> None:
+    for _ in range(2):
+        machines.isolate_manager(TWO)
+    assert machines.rules[TWO] == 1
+    for _ in range(2):
+        machines.rejoin_manager(TWO)
+    assert is_whole(machines)
+
+
+@pytest.mark.parametrize("action", ["kill", "cut_off", "connect", "isolate_manager", "rejoin_manager"])
 def test_what_needs_a_machine_that_is_on_is_refused_in_one_line(machines: Fakes, action: str) -> None:
     machines.kill(TWO)
     with pytest.raises(ClusterError, match=r"^machine-2 is off: switch it on first$"):
