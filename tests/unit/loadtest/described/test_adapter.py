@@ -218,7 +218,7 @@ def test_a_write_whose_repetition_leads_nowhere_has_an_unknown_outcome(
 
 @pytest.mark.parametrize("action", [Action.VISIT, Action.ADD, Action.LOGOUT])
 def test_a_write_that_is_refused_on_another_page_may_have_been_carried_out_before(action: Action) -> None:
-    """Applications answer 307 after a write, too: FastAPI's redirects have that status unless they are given another."""
+    """Applications answer 307 after a write, too: the redirects of FastAPI have that status."""
     script: list[Scripted] = [(307, {"Location": "/?x=1"}, b""), (405, {}, b"")]
     answer = Answer(UNKNOWN, error="status 405, repeated as POST /?x=1")
     assert talk(adapter(), action, *script, browser=known())[1] == answer
@@ -229,7 +229,9 @@ def test_a_write_that_is_refused_on_another_page_may_have_been_carried_out_befor
 def test_a_write_by_get_that_is_sent_to_its_own_path_is_repeated_there(status: int, location: str) -> None:
     """The server adds a slash, or sets a cookie first: nothing was counted so far."""
     to = adapter(count={"path": "/count?by=1", "method": "GET"})
-    sent, answer = talk(to, Action.VISIT, (status, {"Location": location}, b""), (200, {}, b"count: 7"), browser=known())
+    sent, answer = talk(
+        to, Action.VISIT, (status, {"Location": location}, b""), (200, {}, b"count: 7"), browser=known()
+    )
     assert [(one.method, one.path) for one in sent] == [("GET", "/count?by=1"), ("GET", location)]
     assert answer == Answer(OK, visits=7)
 
