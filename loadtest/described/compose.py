@@ -167,9 +167,9 @@ class ServicesCluster(DescribedCluster):
         if not holds_within(lambda: self.node_count == nodes, self.runtime.start_timeout, _POLL):
             raise ClusterError(f"{self._project} has {self.node_count} containers of {service}, not {nodes}")
 
-    def _require_alive(self) -> None:
-        if self._is_ours:  # what was found running was started by somebody who has seen it
-            super()._require_alive()
+    def _require_alive(self, *names: str) -> None:
+        if names or self._is_ours:  # what was found running was started by somebody who has seen it
+            super()._require_alive(*names)
 
     def _find_end(self, name: str) -> str:
         container = self._container(name)

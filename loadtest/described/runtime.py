@@ -31,7 +31,7 @@ from deploy.redis.control import BaseStoreControl
 from deploy.spec import MOST_NODES
 from deploy.waiting import holds_within
 from loadtest.described.answers import answers
-from loadtest.described.command import run_command
+from loadtest.described.command import DoneCommand, run_command
 from loadtest.described.description import TargetDescription
 from loadtest.faults import Ability, Need
 from proxy import Balance
@@ -150,8 +150,8 @@ class DescribedCluster(ABC):
             text = text.replace(f"{{{name}}}", value)
         return text
 
-    def run(self, command: str, *place: str, timeout: float | None = None, **values: str) -> str:
-        """Run a shell command of the file, which stands at `place`; return its output."""
+    def run(self, command: str, *place: str, timeout: float | None = None, **values: str) -> DoneCommand:
+        """Run a shell command of the file, which stands at `place`."""
         text = self.fill(command, **{name: shlex.quote(value) for name, value in (self._places | values).items()})
         what = f"{self.description.where(*place)}: {'.'.join(place)}"
         for_ = f" for {value}" if (value := values.get("member", "")) else ""
@@ -230,7 +230,13 @@ class DescribedCluster(ABC):
         self._find(name)
         self._broken[name] = None
         self._restart(name)
-        if not holds_within(lambda: self._is_ready(name), self.runtime.start_timeout, _POLL):
+
+        def is_ready() -> bool:
+            if not (ready := self._is_ready(name)):
+                self._require_alive(name)
+            return ready
+
+        if not holds_within(is_ready, self.runtime.start_timeout, _POLL):
             raise ClusterError(f"{self.show(name)} did not answer within {self.runtime.start_timeout:g} s")
         self._broken.pop(name, None)
 
@@ -319,9 +325,9 @@ class DescribedCluster(ABC):
             return answers(spec.ready)
         return self._find(name).state is MemberState.RUNNING
 
-    def _set_up(self) -> None:
-        if (command := self.runtime.setup) is not None:
-            self.run(command, "runtime", "setup", timeout=self.runtime.start_timeout)
+    def _set_up(self) -> DoneCommand | None:
+        command = self.runtime.setup
+        return None if command is None else self.run(command, "runtime", "setup", timeout=self.runtime.start_timeout)
 
     def _repair(self) -> None:
         """Repair every member that was changed, and the number of nodes, as far as that is possible."""
@@ -345,8 +351,8 @@ class DescribedCluster(ABC):
         if errors:
             raise errors[0]
 
-    def _require_alive(self) -> None:
-        for name in self.own_names():
+    def _require_alive(self, *names: str) -> None:
+        for name in names or self.own_names():
             if why := self._find_end(name):
                 raise ClusterError(f"{self.show(name)} {why}: {self._last_line(name)}")
 
