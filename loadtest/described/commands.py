@@ -4,12 +4,14 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 from deploy import ClusterError, Member, MemberState, Role
 from deploy.waiting import holds_within
 from loadtest.described.command import DoneCommand
 from loadtest.described.description import TargetDescription
-from loadtest.described.runtime import DescribedCluster, name_members, role_of
+from loadtest.described.names import name_members, role_of
+from loadtest.described.runtime import DescribedCluster
 from loadtest.faults import Ability
 
 _SECONDS_KNOWN = 1.0
@@ -76,6 +78,14 @@ class CommandsCluster(DescribedCluster):
     def _stop(self) -> None:
         """Do nothing: nothing was started."""
 
+    def _list_own(self) -> dict[str, Any]:
+        return {"left": {name: state.value for name, state in self._left.items() if name in self._broken}}
+
+    def _take_over(self, own: Mapping[str, Any]) -> None:
+        self._left |= {name: MemberState(state) for name, state in own["left"].items()}
+        if self._scaled_from is not None:
+            self._nodes = 0  # not known: any number is another one
+
     def _refuse(self, ability: Ability, _: str) -> str:
         missing = [action for action in _ACTIONS[ability] if getattr(self.runtime.actions, action) is None]
         return _lacks(missing[0]) if missing else ""
@@ -125,6 +135,7 @@ class CommandsCluster(DescribedCluster):
     def _change(self, action: str, name: str, state: MemberState) -> None:
         """Run a command that changes a member. It may have had its effect even if it fails."""
         self._left[name] = state
+        self._note()
         with self._lock:
             self._known.pop(name, None)
             self._ran.discard(name)

@@ -87,7 +87,12 @@ def prepare(tmp_path: Path, shop: PlainShop, *change: str) -> None:
         ('path = "/count"', 'path = "/cuont"', "[requests.count]", "POST /cuont: status 404"),
         ('"data-n"', '"id"', "[requests.count]", "POST /count: the counter is 'count', and not a number"),
         ('"#user" }', '"#count" }', "[requests.look]", "shows '0 visits' and not 'user6@example.org'"),
-        ('attribute = "data-n"', 'regex = "x"', "[requests.count]", "the counter is 0, after 2 requests count: read it"),
+        (
+            'attribute = "data-n"',
+            'regex = "x"',
+            "[requests.count]",
+            "the counter is 0, after 2 requests count: read it",
+        ),
     ],
 )
 def test_no_load_starts_where_an_answer_is_not_as_described(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
@@ -19,6 +20,7 @@ from loadtest.described import commands
 from loadtest.described import runtime as runtimes
 from loadtest.described.command import run_command
 from loadtest.described.commands import CommandsCluster
+from loadtest.described.guard import ToUndo
 from loadtest.described.processes import FoundProcess, ProcessesCluster
 from loadtest.faults import Ability, Need
 from tests.support.described import write_target
@@ -411,3 +413,26 @@ def test_a_member_that_ends_at_once_is_said_with_its_last_line(tmp_path: Path) -
     description = write_target(tmp_path, text)
     with pytest.raises(ClusterError, match=r"shop\.toml:\d+: node-1 \(web-a\) ended at once: no such module"):
         ProcessesCluster(description).start()
+
+
+def test_another_process_takes_over_what_a_killed_command_has_left(tmp_path: Path) -> None:
+    description = write_target(tmp_path, COMMANDS)
+    killed = CommandsCluster(description)
+    noted: list[ToUndo | None] = []
+    killed._guard.note = noted.append  # type: ignore[method-assign]
+    killed.start()
+    killed.pause("node-1")
+    killed.resume("node-1")
+    assert noted[-1] is None, "nothing is left"
+    killed.kill("node-1")
+    killed.pause("store")
+    killed.scale(4)
+    assert noted[-1] is not None
+    left = msgspec.json.decode(msgspec.json.encode(noted[-1]), type=ToUndo)
+    assert (left.broken, left.scaled_from) == (("node-1", "store"), 2)
+    killed._state.close()  # type: ignore[union-attr]  # as the end of its process does
+    other = CommandsCluster(description)
+    other.take_over(left)
+    other.stop()
+    assert did(tmp_path)[-3:] == ["resume redis", "restart web-0", "scale 2"]
+    assert not Path(left.state).exists()
