@@ -82,13 +82,13 @@ def test_without_a_quorum_all_members_serve_and_the_swarm_cannot_be_changed(clus
     browser.log_in(cluster.users)
     for name in ("machine-2", "machine-3"):
         cluster.machines.isolate_manager(name)
-    wait_until(lambda: not cluster.machines.has_quorum(), "the leader has noticed", 30)
+    wait_until(lambda: not cluster.machines.has_quorum(), "the leader has noticed", 60)
     assert {one.state for one in cluster.members()} == {MemberState.RUNNING}
     answers = [browser.get("/me") for _ in range(24)]
     assert {each.json()["user"] for each in answers} == {"alice"}
     assert set(map(node_of, answers)) == nodes, "on each machine, over the network of their containers"
     cluster.machines.restore()
-    wait_until(cluster.machines.has_quorum, "they have chosen a leader", 30)
+    assert cluster.machines.has_quorum()
     assert {one.state for one in cluster.members()} == {MemberState.RUNNING}
     assert browser.get("/me").json()["user"] == "alice"
 
