@@ -172,7 +172,8 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
         else:
             answer = _nobody(action, may_fail=may_fail)
         if redirected and action is Action.LOGIN and answer.outcome is OpOutcome.FAIL:
-            answer = replace(answer, outcome=OpOutcome.UNKNOWN)  # it may have been carried out
+            error = answer.error and f"it leads to {printable(path or '')}, which shows nobody: refused, or lost"
+            answer = replace(answer, outcome=OpOutcome.UNKNOWN, error=error)  # it may have been carried out
         return answer
 
     def _repeat(self, request: Request, response: Response) -> Generator[Request, Response, tuple[Request, Response]]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _COMMON_NODE_HEADERS = ("X-Served-By", "X-Node", "X-Backend", "X-Upstream", "X-Served-From")
 _MOST_COOKIES = 5
+_VISITS = 3
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,18 @@ def check_target(target: "DescribedTarget") -> TargetCheck:
 
 
 def find_misread(target: "DescribedTarget") -> list[str]:
-    """Return the lines of answers that are not as the file says, after one visit. The target's users are made."""
-    found = TargetCheck()
+    """Return the lines of answers that are not as the file says. The target's users are made.
+
+    Several visits must find them: what is wrong in one of them only is the application's.
+    """
+    lines: list[str] | None = None
     with answering(target.url, certificate_hint(target.described)):
-        _Visit(target, found).make()
-    return found.misread
+        for _ in range(_VISITS):
+            _Visit(target, found := TargetCheck()).make()
+            lines = found.misread if lines is None else [line for line in lines if line in found.misread]
+            if not lines:
+                break
+    return lines or []
 
 
 class _Visit:

@@ -1,5 +1,6 @@
 """`session-cluster target check`: each request once, and every mistake in one line with its line in the file."""
 
+import itertools
 import ssl
 from pathlib import Path
 
@@ -107,6 +108,10 @@ def test_no_load_starts_where_an_answer_is_not_as_described(
 def test_a_load_starts_where_only_the_application_is_wrong(tmp_path: Path) -> None:
     """It is to be found by the load, with all requests that prove it."""
     prepare(tmp_path, PlainShop(loses_counts=True, revives=True), "", "")
+    shop = PlainShop(crosses=True)
+    shop.numbers = itertools.count(17)  # so that the page after the login of the check is a visitor's
+    prepare(tmp_path, shop, "", "")
+    assert next(shop.numbers) > 30, "it made another visit"
 
 
 def test_a_logout_that_ends_nothing_is_seen(tmp_path: Path) -> None:

@@ -95,6 +95,10 @@ def test_a_login_gets_its_token_from_a_page_and_follows_its_redirects() -> None:
         ([(200, {}, FORM), (200, {}, FORM)], Answer(FAIL, error="status 200, and no redirect to /")),
         ([(200, {}, FORM), (302, {"Location": "/x"}, b"")], Answer(FAIL, error="redirects to /x, and not to /")),
         ([(200, {}, FORM), (302, {"Location": "/"}, b""), (500, {}, b"")], Answer(UNKNOWN, error="GET /: status 500")),
+        (
+            [(200, {}, FORM), (302, {"Location": "/"}, b""), (200, {}, b"")],
+            Answer(UNKNOWN, error="it leads to /, which shows nobody: refused, or lost"),
+        ),
         ([(200, {}, FORM), *[(302, {"Location": "/"}, b"")] * 6], Answer(UNKNOWN, error="more than 5 redirects")),
     ],
 )
