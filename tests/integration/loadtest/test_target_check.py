@@ -75,10 +75,10 @@ def test_a_token_that_is_not_on_the_page_is_one_line(tmp_path: Path) -> None:
     assert "did not make user1@example.org: no token from /signup: it has none" in printed
 
 
-def prepare(tmp_path: Path, shop: PlainShop, *change: str) -> None:
+def prepare(tmp_path: Path, shop: PlainShop, old: str, new: str) -> None:
     """Prepare a target for a load, after a change of the file."""
     with serving_shop(shop) as url:
-        (tmp_path / "shop.toml").write_text(FILE.replace(*change, 1).replace("URL", url))
+        (tmp_path / "shop.toml").write_text(FILE.replace(old, new, 1).replace("URL", url))
         DescribedTarget(read_description(tmp_path / "shop.toml")).prepare()
 
 

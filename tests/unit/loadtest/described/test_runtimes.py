@@ -415,11 +415,13 @@ def test_a_member_that_ends_at_once_is_said_with_its_last_line(tmp_path: Path) -
         ProcessesCluster(description).start()
 
 
-def test_another_process_takes_over_what_a_killed_command_has_left(tmp_path: Path) -> None:
+def test_another_process_takes_over_what_a_killed_command_has_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     description = write_target(tmp_path, COMMANDS)
     killed = CommandsCluster(description)
     noted: list[ToUndo | None] = []
-    killed._guard.note = noted.append  # type: ignore[method-assign]
+    monkeypatch.setattr(killed._guard, "note", noted.append)
     killed.start()
     killed.pause("node-1")
     killed.resume("node-1")
@@ -430,7 +432,7 @@ def test_another_process_takes_over_what_a_killed_command_has_left(tmp_path: Pat
     assert noted[-1] is not None
     left = msgspec.json.decode(msgspec.json.encode(noted[-1]), type=ToUndo)
     assert (left.broken, left.scaled_from) == (("node-1", "store"), 2)
-    killed._state.close()  # type: ignore[union-attr]  # as the end of its process does
+    killed._state.close()  # as the end of its process does
     other = CommandsCluster(description)
     other.take_over(left)
     other.stop()
