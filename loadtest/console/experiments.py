@@ -281,7 +281,7 @@ def refuse_experiment(name: str, places: frozenset[Place], why_no_containers: st
     if any(places & variant.places for variant in variants):
         return None
     if any(Place.COMPOSE in variant.places for variant in variants):
-        return message("needs_containers", why=why_no_containers)
+        return message("needs_containers", why=say(why_no_containers))
     if any(Place.SWARM in variant.places for variant in variants):
         return message("needs_machines", name=name)
     return message("needs_processes")

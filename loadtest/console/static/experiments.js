@@ -97,7 +97,7 @@ function verdictSection() {
       </table></div>
       ${detail.examples.length > 0 && html`<details><summary>${t("evidence", { count: number(detail.examples.length) })}</summary>
         <ul>${detail.examples.map((one, index) => html`<li key=${index}><code>${one.at} s</code> <${Said} text=${one.happened} />: ${one.who}, <${Said} text=${one.what} />
-          ${one.requests && html`<br /><small>${one.requests}</small>`}</li>`)}</ul></details>`}
+          ${one.requests.en && html`<br /><small><${Said} text=${one.requests} /></small>`}</li>`)}</ul></details>`}
       <p class="note">${t("repeat_with")} <code>${detail.command}</code></p>`}
   </section>`;
 }
