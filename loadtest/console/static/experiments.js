@@ -61,7 +61,7 @@ async function ask(address, take) {
   try {
     const answer = await fetch(address);
     const body = await answer.json();
-    own.problem = answer.ok ? "" : body.error;
+    own.problem = answer.ok ? "" : body.said;
     if (answer.ok) take(body);
   } catch {
     Object.assign(own, { problem: "", failed: true }); // the connection is lost, which the page says
@@ -84,7 +84,7 @@ function verdictSection() {
   const at = own.data?.past.find((one) => addressOf(one) === own.chosen)?.at;
   return html`<section class="result" aria-label=${t("verdict")}>
     <h2>${t("verdict")} ${at && html`<time class="note">${moment(at)}</time>`}</h2>
-    ${problem && html`<p class="fault-note" role="status">${problem}</p>`}
+    ${problem && html`<p class="fault-note" role="status"><${Said} text=${problem} /></p>`}
     ${detail && html`
       <h3>${numberOf(detail)} · <${Said} text=${detail.title} /></h3>
       <p class="headline"><${Verdict} of=${detail.verdict} /> <${ReportLink} of=${detail} title=${say(detail.title)} /></p>

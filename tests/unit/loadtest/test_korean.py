@@ -106,6 +106,19 @@ def test_every_text_of_the_report_is_in_korean() -> None:
     )
 
 
+def test_every_error_that_the_page_of_the_console_shows_is_in_korean() -> None:
+    """What scripts alone can send wrong (400, 403, 415, 421) is in English."""
+    texts = {"the load generator ended early (exit 7): it logged nothing", "the load generator failed (exit 7): 7"}
+    for path in (LOADTEST / "console").glob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "abort":
+                status, text = call.args
+                if getattr(status, "value", 0) in {404, 409, 503}:
+                    texts.add(_read(text))
+    assert len(texts) > 5
+    assert {text: words for text in texts if (words := foreign(text))} == {}
+
+
 def test_every_word_in_a_picture_is_in_korean_but_the_names_of_nodes() -> None:
     lost = look(5, "node-1")
     ops: list[Op | Probe] = [
