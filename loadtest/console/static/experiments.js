@@ -118,7 +118,8 @@ function listSection() {
 // How long it takes, or that this console can't run it.
 function Length({ of }) {
   const why = page.refused({ do: "experiment", to: of.name });
-  return html`<span class="note length">${why?.key === "needs_containers" ? t("containers_alone") : t("about_seconds", { seconds: number(sum(of.variants)) })}</span>`;
+  const place = { needs_containers: "containers_alone", needs_machines: "machines_alone" }[why?.key];
+  return html`<span class="note length">${place ? t(place) : t("about_seconds", { seconds: number(sum(of.variants)) })}</span>`;
 }
 
 const sum = (variants) => variants.reduce((total, variant) => total + variant.seconds, 0);

@@ -143,6 +143,8 @@ def test_one_that_needs_containers_says_so(browser: Browser, tmp_path: Path, scr
         expect(one).to_contain_text("it needs containers: this console has none")
         button.press("Enter")
         expect(page.get_by_role("alert")).to_contain_text("it needs containers")
+        expect(page.locator(".list .length").nth(28)).to_have_text("containers only")
+        expect(page.locator(".list .length").nth(31)).to_have_text("several machines only")
 
 
 def test_past_runs_have_their_verdicts_and_what_comes_from_a_result_is_text(
