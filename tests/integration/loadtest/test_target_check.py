@@ -114,6 +114,32 @@ def test_a_load_starts_where_only_the_application_is_wrong(tmp_path: Path) -> No
     assert next(shop.numbers) > 30, "it made another visit"
 
 
+class UsersInFiles(dict[str, str]):
+    """The users of an application that a command makes: a file each, with the password."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]
+        path = self.folder / name
+        return path.read_text() if path.is_file() else default
+
+
+def test_users_are_made_by_a_command_where_the_last_one_cannot_log_in(tmp_path: Path) -> None:
+    head, _, rest = FILE.partition("[users.sign_up]")
+    requests = rest[rest.index("[anonymous]") :]
+    command = 'command = "echo {user} >> made; printf %s {password} > {user}"\n\n'
+    shop = PlainShop()
+    shop.users = UsersInFiles(tmp_path)
+    with serving_shop(shop) as url:
+        (tmp_path / "shop.toml").write_text((head + command + requests).replace("URL", url))
+        for _ in range(2):  # the second time they are there
+            DescribedTarget(read_description(tmp_path / "shop.toml")).prepare()
+    made = (tmp_path / "made").read_text().splitlines()
+    assert made == [f"user{n}@example.org" for n in range(1, 7)]
+
+
 def test_a_logout_that_ends_nothing_is_seen(tmp_path: Path) -> None:
     status, printed = check(tmp_path, PlainShop(revives=True))
     assert status == 1

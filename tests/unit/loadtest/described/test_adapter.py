@@ -157,6 +157,23 @@ def test_a_token_in_a_cookie_needs_a_page_only_while_there_is_none(has_cookie: b
     assert answer.visits == 1
 
 
+@pytest.mark.parametrize(
+    ("csrf", "page"),
+    [
+        ({"header": "X-Token"}, (200, {"X-Token": "k"}, b"")),
+        ({"header": "Link", "regex": "token=(\\w+)"}, (200, {"Link": "</x>; token=k"}, b"")),
+        ({"json": "/form/token"}, (200, {}, b'{"form": {"token": "k"}}')),
+        ({"css": "meta[name=t]", "attribute": "content"}, (200, {}, b"<meta name=t content=k>")),
+        ({"regex": "token: '(.*?)'"}, (200, {}, b"<script>x = {token: 'k'}</script>")),
+    ],
+)
+def test_a_token_comes_from_a_page_or_from_its_headers(csrf: dict[str, str], page: Scripted) -> None:
+    to = adapter(csrf={"page": "/form", **csrf}, count={"form": {"token": "{csrf}"}})
+    sent, answer = talk(to, Action.VISIT, page, (200, {}, b"count: 1"), browser=known())
+    assert [(one.path, one.data) for one in sent] == [("/form", None), ("/count", "token=k")]
+    assert answer.visits == 1
+
+
 def test_a_redirect_to_another_host_is_not_followed() -> None:
     login: dict[str, Any] = {"redirect": None, "user": None}
     _, answer = talk(
