@@ -7,8 +7,8 @@ from collections.abc import Callable
 from types import MethodType
 from typing import Any
 
-import flask
 from flask import Flask
+from flask.globals import request_ctx
 
 from .data import SessionData, state_of
 from .outage_log import outage_log
@@ -59,8 +59,11 @@ def follow_teardown(app: Flask) -> None:
 
 
 def _find_state() -> SessionState | None:
-    """Return the session of the request; None where another layer's is in its place."""
-    data = flask.session._get_current_object()  # type: ignore[attr-defined]
+    """Return the session of the request; None where another layer's is in its place, or none could be opened.
+
+    `flask.session` would count as an access of the application's, and can't be asked where none was opened.
+    """
+    data = getattr(request_ctx._get_current_object(), "_session", None)  # type: ignore[attr-defined]
     return state_of(data) if isinstance(data, SessionData) else None
 
 
