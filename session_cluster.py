@@ -95,7 +95,7 @@ def main() -> None:
 
     Stateless Flask nodes behind nginx share a session store. With sessions in each node's memory, scaling out logs
     users out. With each browser pinned to a node, a dead node takes its users with it. With a shared store, any node
-    can die. All of it runs on this machine, without Docker, root or a system package.
+    can die. All of it runs on this machine without a system package, most of it without Docker or root.
     """
 
 

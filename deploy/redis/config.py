@@ -115,7 +115,10 @@ def sentinel_conf(
             if other != name
         ),
         f"sentinel down-after-milliseconds {NAME} {milliseconds}",
-        # The timeout of one failover; the next one begins after twice as much.
+        # The timeout of one failover; the next one begins after twice as much. The tilt-period is as long: for that
+        # time a Sentinel that stood still for 2 s takes part in no failover. By default it is 30 s, and two that were
+        # paused one after another left users without a primary for 42 s. It must be longer than down-after: a failover
+        # that such a Sentinel had begun goes on after it, and nodes may have a lease from before it answered again.
         f"sentinel failover-timeout {NAME} {max(2 * milliseconds, 5000)}",
     ]
     return redis_conf(options) + "\n".join(lines) + "\n"

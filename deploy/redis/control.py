@@ -285,7 +285,7 @@ class SentinelControl(_Replicated):
         replicas, others = int(state.get("num-slaves", 0)), int(state.get("num-other-sentinels", 0))
         if replicas < len(self._servers.stores) - 1 or others != len(self._servers.sentinels) - 1:
             return False
-        commands = ("DEBUG", *FAST_RECONNECT), ("CKQUORUM", NAME)
+        commands = ("DEBUG", *FAST_RECONNECT, "tilt-period", state["failover-timeout"]), ("CKQUORUM", NAME)
         return all(self._try(member, "SENTINEL", *command) is not None for command in commands)
 
     def primaries(self) -> frozenset[str]:

@@ -28,7 +28,7 @@ from deploy.waiting import wait_until
 
 MACHINES = 3
 """As many managers may be: with two of them the swarm has a quorum."""
-_SECONDS_TO_START, _SECONDS_TO_LOAD, _SECONDS_TO_JOIN = 40.0, 240.0, 60.0
+_SECONDS_TO_START, _SECONDS_TO_LOAD, _SECONDS_TO_JOIN = 40.0, 240.0, 90.0
 _PORT = 2377
 
 
@@ -216,9 +216,13 @@ class Machines:
         return True
 
     def restore(self) -> None:
-        """Undo all that was done to any of them. The first error is raised when the others have been tried."""
+        """Undo all that was done to any of them, and wait for a quorum where something needs it.
+
+        The first error is raised when the others have been tried.
+        """
+        unled = bool(self._isolated or self._drained)
         _do_each(self._restore, self.names)
-        if self._drained:
+        if unled:
             wait_until(self.has_quorum, _SECONDS_TO_JOIN, "the managers have no quorum")
         _do_each(self.undrain, sorted(self._drained))
 

@@ -1,10 +1,12 @@
 """Operations and evidence counted, for a phase or a whole run, in memory that does not grow with their number."""
 
 import math
+from array import array
 from bisect import insort
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from operator import add, itemgetter
 from typing import Self
 
 from loadtest.checker.findings import Evidence, Kind, PhaseFigures, Row
@@ -26,42 +28,66 @@ def percentile(values: Iterable[float], share: float) -> float:
 
 @dataclass(slots=True)
 class Histogram:
-    """Durations, rounded up to three significant digits of microseconds: a percentile is at most 1 % too high."""
+    """Durations, rounded up to three significant digits of microseconds: a percentile is at most 1 % too high.
+
+    It takes 22 kB for durations up to 10 s, however many: a long run has one for each phase and kind of request.
+    """
 
     count: int = 0
-    _counts: Counter[int] = field(default_factory=Counter)
+    _counts: "array[int]" = field(default_factory=lambda: array("I"))  # by bucket, up to that of the largest
     _largest: float = 0.0
 
     def add(self, seconds: float) -> None:
-        microseconds = round(seconds * 1e6)
-        if microseconds >= 1000:
-            step = 10 ** (len(str(microseconds)) - 3)
-            microseconds = -(-microseconds // step) * step
+        bucket = _to_bucket(round(seconds * 1e6))
+        self._reserve(bucket + 1)
         self.count += 1
-        self._counts[microseconds] += 1
+        self._counts[bucket] += 1
         self._largest = max(self._largest, seconds)
 
     def merge(self, other: "Histogram") -> None:
+        self._reserve(len(other._counts))
         self.count += other.count
-        self._counts.update(other._counts)
+        size = len(other._counts)
+        self._counts[:size] = array("I", map(add, self._counts, other._counts))
         self._largest = max(self._largest, other._largest)
 
     def percentiles(self, *shares: float) -> list[float]:
         """Return for each share (0 to 1) the least time in ms that at least this share stays within; 0 of none."""
         result = []
-        steps = iter(sorted(self._counts.items()))
-        microseconds = within = 0
+        steps = filter(itemgetter(1), enumerate(self._counts))
+        bucket = within = 0
         for share in shares:
             rank = max(math.ceil(share * self.count), 1)
             while within < rank and (step := next(steps, None)) is not None:
-                microseconds, within = step[0], within + step[1]
-            result.append(round(min(microseconds / 1000, self._largest * 1000), 3))
+                bucket, within = step[0], within + step[1]
+            result.append(round(min(_to_microseconds(bucket) / 1000, self._largest * 1000), 3))
         return result
 
     @property
     def largest(self) -> float:
         """The greatest of all, in ms and not rounded up."""
         return round(self._largest * 1000, 3)
+
+    def _reserve(self, buckets: int) -> None:
+        if (lacking := buckets - len(self._counts)) > 0:
+            self._counts.frombytes(bytes(lacking * self._counts.itemsize))
+
+
+def _to_bucket(microseconds: int) -> int:
+    """Return the number of the bucket of a duration: one each up to 1,000 us, and 900 for each power of ten above."""
+    if microseconds < 1000:
+        return microseconds
+    power = len(str(microseconds)) - 3
+    step: int = 10**power
+    return 1000 + 900 * (power - 1) + -(-microseconds // step) - 100
+
+
+def _to_microseconds(bucket: int) -> int:
+    """Return the longest duration in a bucket."""
+    if bucket < 1000:
+        return bucket
+    power, step = divmod(bucket - 1000, 900)
+    return int((step + 100) * 10 ** (power + 1))
 
 
 def is_failure(op: Op) -> bool:

@@ -8,7 +8,7 @@ from deploy.waiting import holds_within
 from loadtest.faults.fault import Ability, Fault, Need
 
 _SECONDS_TO_HEAL = 120.0
-_SECONDS_TO_NOTICE = 30.0
+_SECONDS_TO_NOTICE = 60.0
 _POLL = 0.5
 _NEEDS = (Need(Ability.MACHINES),)
 

@@ -1,5 +1,6 @@
 """A short form of some experiments: few users, and half the time. Their hypotheses hold all the same.
 
+kill-node is in tests/cluster/test_installed.py, and concurrent writes are in the demo.
 `make test-nightly` runs all experiments in full, with `session-cluster failover run --all`.
 """
 
@@ -23,14 +24,9 @@ pytestmark = pytest.mark.timeout(300)  # they wait for the machine
 
 SUITE_LOAD = SuiteLoad(users=20, wait=(0.1, 0.4), share=0.4)
 CASES = (
-    ("kill-node", ""),
     ("primary-killed", "fail-fast"),
-    ("primary-returns", "1700ms"),
     ("primary-cut-off", "sentinels-1700ms"),
     ("store-outage", ""),
-    ("concurrent-writes", "redis"),
-    ("bad-answers", "any"),
-    ("workers-killed", ""),
 )
 
 

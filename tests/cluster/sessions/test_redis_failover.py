@@ -68,6 +68,18 @@ def test_a_waiting_store_sees_no_failure_when_the_primary_falls_silent(ha: Sever
     assert (seen.failed, seen.wrong) == ([], [])
 
 
+@pytest.mark.alone
+def test_sentinels_that_were_silent_replace_a_primary_that_is_killed_soon_after(ha: SeveralServers) -> None:
+    """A Sentinel that stood still for two seconds distrusts its clock, and takes part in no failover for a while."""
+    logs, primary = [ha.servers[name].log for name in ("sentinel-1", "sentinel-2")], ha.store.primary()
+    before = [log.read_text().count("+tilt") for log in logs]
+    with ha.paused("sentinel-1", "sentinel-2"):
+        time.sleep(2.5)
+    wait_until(lambda: all(log.read_text().count("+tilt") > count for log, count in zip(logs, before, strict=True)))
+    ha.kill(primary)
+    wait_until(lambda: ha.store.primary() != primary, "another primary", timeout=15)
+
+
 def test_a_planned_failover_fails_no_operation_of_a_waiting_store(ha: SeveralServers, open_store: OpenStore) -> None:
     primary = ha.store.primary()
     seen = Writers(open_store(ha, BUDGETS, outage=WAIT)).run(ha.store.failover)

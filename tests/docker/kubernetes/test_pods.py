@@ -12,8 +12,8 @@ import pytest
 from tests.support.lacks import lacks
 from tests.support.node import ROOT
 
-if find_spec("yaml") is None:
-    lacks("the package yaml is not installed: run `make check-kubernetes`")
+if find_spec("yaml") is None or find_spec("kubernetes_validate") is None:
+    lacks("the package yaml or kubernetes_validate is not installed: run `make check-kubernetes`")
 
 from deploy.kubernetes.check import copy_overlays
 from deploy.kubernetes.manifests import ManifestError, Manifests, render

@@ -19,11 +19,9 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]  # they wait for the
 SUITE_LOAD = SuiteLoad(users=20, wait=(0.1, 0.4), share=0.4)
 CASES = (
     ("node-moves", ""),
-    ("late-writes", "postgres"),
-    ("database-killed", "mysql"),
     ("sqlite-disk-full", "sqlite"),
 )
-SERVERS = {"mysql": "mariadb", "postgres": "postgres", "sqlite": "nginx"}
+SERVERS = {"sqlite": "nginx"}
 
 
 @pytest.mark.parametrize(("name", "variant"), CASES)

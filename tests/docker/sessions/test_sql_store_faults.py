@@ -206,8 +206,34 @@ def answers(store: SqlStore) -> bool:
         return False
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda store: store.update(KEY, UPDATE, HOUR),
+        lambda store: store.update(KEY, Changes(), HOUR),
+        lambda store: store.retire(KEY, SessionMark()),
+    ],
+    ids=["update", "touch", "retire"],
+)
+def test_a_write_waits_for_others_that_write_to_its_row_until_the_deadline(
+    harness: SqlHarness, call: Callable[[SqlStore], object]
+) -> None:
+    """Each of them has the row until its commit is on the disk: together they may take longer than `read_timeout`."""
+    with closing(SqlStore.from_url(harness.url, Budgets(5, 0.25, retries=0, deadline=5))) as store:
+        store.create(KEY, {"a": b"1"}, None, HOUR)
+        with harness.engine.connect() as other:
+            other.exec_driver_sql("BEGIN")
+            other.execute(select(sessions).where(sessions.c.key == KEY).with_for_update())
+            ending = threading.Timer(0.8, other.exec_driver_sql, ["ROLLBACK"])
+            ending.start()
+            try:
+                assert call(store) is Outcome.APPLIED
+            finally:
+                ending.join()
+
+
 def test_a_locked_row_costs_the_budget_and_blocks_no_other_row(harness: SqlHarness) -> None:
-    store = SqlStore.from_url(harness.url, Budgets(5, 1, retries=0, deadline=5, max_connections=1))
+    store = SqlStore.from_url(harness.url, Budgets(5, 1, retries=0, deadline=1.5, max_connections=1))
     connected: list[object] = []
     event.listen(store._database._engine, "connect", lambda *made: connected.append(made))
     store.create(KEY, {"a": b"1"}, None, HOUR)

@@ -15,7 +15,7 @@ from deploy.ports import free_ports
 from deploy.spec import ONE_ADDRESS
 from deploy.swarm import beside
 from deploy.swarm.namespaces import why_no_machines
-from tests.support.http_client import HttpClient
+from tests.support.http_client import HttpClient, node_of
 from tests.support.lacks import lacks
 from tests.support.node import ROOT
 from tests.support.traffic import served_by
@@ -72,6 +72,24 @@ def test_a_machine_is_lost_and_its_users_go_on_and_it_comes_back(cluster: SwarmC
     assert browser.get("/me").json()["user"] == "alice"
     cluster.machines.restore()
     wait_until(lambda: {one.state for one in cluster.members()} == {MemberState.RUNNING}, "the proxy is back", 90)
+    assert browser.get("/me").json()["user"] == "alice"
+
+
+def test_without_a_quorum_all_members_serve_and_the_swarm_cannot_be_changed(cluster: SwarmCluster) -> None:
+    nodes = {one.name for one in cluster.members() if one.role is Role.NODE}
+    wait_until(lambda: served_by(cluster.url, 12) == nodes, "every proxy has asked for the nodes' addresses", 30)
+    browser = HttpClient(cluster.url)
+    browser.log_in(cluster.users)
+    for name in ("machine-2", "machine-3"):
+        cluster.machines.isolate_manager(name)
+    wait_until(lambda: not cluster.machines.has_quorum(), "the leader has noticed", 60)
+    assert {one.state for one in cluster.members()} == {MemberState.RUNNING}
+    answers = [browser.get("/me") for _ in range(24)]
+    assert {each.json()["user"] for each in answers} == {"alice"}
+    assert set(map(node_of, answers)) == nodes, "on each machine, over the network of their containers"
+    cluster.machines.restore()
+    assert cluster.machines.has_quorum()
+    assert {one.state for one in cluster.members()} == {MemberState.RUNNING}
     assert browser.get("/me").json()["user"] == "alice"
 
 

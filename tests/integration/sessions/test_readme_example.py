@@ -31,7 +31,7 @@ def test_the_first_example_of_a_page_makes_an_application_with_sessions(
     script = (
         f"from nodes.sessions import current_session\n{example.replace('redis://127.0.0.1:6379/0', server.url)}{COUNT}"
     )
-    environ = {**os.environ, "SESSION_SECRET": "x" * 32, "PYTHONPATH": str(ROOT)}
+    environ = {**os.environ, "APP_SECRET": "x" * 32, "PYTHONPATH": str(ROOT)}
     arguments = [sys.executable, "-c", script]
     run = subprocess.run(arguments, env=environ, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert run.stdout == "[1, 2, 3]\n"

@@ -45,7 +45,7 @@ def environment(library: Distribution, tmp_path_factory: pytest.TempPathFactory)
 
 
 def run(environment: Environment, script: str, folder: Path) -> str:
-    done = environment.run("python", "-c", script, cwd=folder, SESSION_SECRET="x" * 32)
+    done = environment.run("python", "-c", script, cwd=folder, APP_SECRET="x" * 32)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

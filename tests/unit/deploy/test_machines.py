@@ -23,6 +23,8 @@ class Fakes(Machines):
         self.killed: list[str] = []
         self.stubborn: set[str] = set()
         self.closed_parts: list[str] = []
+        self.quorum_after = 1
+        """The time at which the managers are asked and have one."""
         self._state: Any = SimpleNamespace(path=Path("/nowhere"), close=lambda: self.closed_parts.append("state"))
         self._reaper: Any = SimpleNamespace(close=lambda: self.closed_parts.append("reaper"))
         for name in self.names:
@@ -52,7 +54,8 @@ class Fakes(Machines):
         self.availability[name] = availability
 
     def has_quorum(self) -> bool:
-        return True
+        self.quorum_after -= 1
+        return self.quorum_after <= 0
 
 
 @pytest.fixture
@@ -108,6 +111,15 @@ def test_a_manager_is_isolated_once_and_rejoins_once(machines: Fakes) -> None:
     assert machines.rules[TWO] == 1
     for _ in range(2):
         machines.rejoin_manager(TWO)
+    assert is_whole(machines)
+
+
+@pytest.mark.parametrize("done", ["isolate_manager", "drain"])
+def test_machines_are_restored_when_their_managers_have_a_quorum_again(machines: Fakes, done: str) -> None:
+    getattr(machines, done)(TWO)
+    machines.quorum_after = 2
+    machines.restore()
+    assert machines.quorum_after == 0
     assert is_whole(machines)
 
 

@@ -23,7 +23,8 @@ SQLite. Each statement is one round trip; the statements are in `statements.py`,
                   only MySQL takes a round trip for each DELETE, and PostgreSQL and MySQL one or two for a lock
 
 Waiting for a lock or for an answer is within the budgets. A read that fails is tried again, and so is a write that was
-certainly not applied: a transaction before its COMMIT, or one that the database rolled back.
+certainly not applied: a transaction before its COMMIT, or one that the database rolled back. One that waited for a lock
+in vain is tried again until the deadline, since others write to its row one after another.
 """
 
 from __future__ import annotations

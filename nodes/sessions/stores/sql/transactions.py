@@ -26,6 +26,9 @@ from .writer_queue import writer_queue
 
 _VICTIM = {1213, 1020, "40001", "40P01"}
 """MySQL: deadlock; MariaDB: the row changed since the snapshot. PostgreSQL: serialization failure, deadlock."""
+_GIVEN_UP = {1205, 1969, "57014", "55P03"}
+"""The server ended a statement that waited for too long, mostly for the lock of a row, and undid it. MySQL, MariaDB;
+PostgreSQL."""
 _NONSENSE = (struct.error, IndexError, AssertionError, UnicodeDecodeError)
 """PyMySQL's errors for answers that are not MySQL's protocol."""
 _NO_TABLE = {1146, "42P01"}
@@ -59,6 +62,11 @@ def _is_locked(error: BaseException) -> bool:
     cause = error.orig if isinstance(error, DBAPIError) else None
     code = getattr(cause, "sqlite_errorcode", 0)  # not SQLite's in errors of the module itself
     return isinstance(cause, sqlite3.OperationalError) and code & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def _waited_in_vain(error: BaseException) -> bool:
+    """Return whether the server ended a statement that waited, so that it was not applied."""
+    return isinstance(error, DBAPIError) and _code(error) in _GIVEN_UP
 
 
 def to_unavailable(error: BaseException, database: str, table: str) -> StoreUnavailable:
@@ -140,7 +148,7 @@ class AutocommitEngine:
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run statements that change nothing. Tried again after a transient failure."""
-        return self._attempt(work, is_transient)
+        return self._attempt(work, is_transient, _is_locked)
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Run one statement that changes something. Without an answer it may have been applied: never sent again."""
@@ -164,7 +172,7 @@ class AutocommitEngine:
         """Create missing tables and indexes. Several processes may do so at the same time."""
         for left in reversed(range(_CREATORS)):
             try:
-                self._attempt(make_missing, lambda _error: False)
+                self._attempt(make_missing, lambda _error: False, _is_locked)
             except StoreUnavailable as error:
                 # A table may exist now, or another node is creating it: look again.
                 if not left or not isinstance(error.__cause__, DBAPIError):
@@ -213,16 +221,20 @@ class AutocommitEngine:
 
     def _attempt_in_turn(self, work: Callable[[Connection], T], again: Callable[[BaseException], bool]) -> T:
         if self._queue is None:
-            return self._attempt(work, again)
+            return self._attempt(work, again, _waited_in_vain)
         with self._queue.turn(self._budgets.deadline) as waits_for_others:
-            return self._attempt(work, again, waits_for_others)
+            return self._attempt(work, again, _is_locked, waits_for_others)
 
     def _attempt(
         self,
         work: Callable[[Connection], T],
         again: Callable[[BaseException], bool],
+        is_locked: Callable[[BaseException], bool],
         waits_for_others: Callable[[], bool] | None = None,
     ) -> T:
+        """Run `work` until it succeeds: after errors that `again` names `retries` times, and after those that
+        `is_locked` names for as long as there is time.
+        """
         until = time.monotonic() + self._budgets.deadline
         retries = self._budgets.retries
         while True:
@@ -230,7 +242,7 @@ class AutocommitEngine:
                 with _connect(self._engine) as connection:
                     return _close_after_nonsense(connection, work)
             except (SQLAlchemyError, OSError, *_NONSENSE) as error:
-                is_late, locked = time.monotonic() >= until, _is_locked(error)
+                is_late, locked = time.monotonic() >= until, is_locked(error)
                 if locked and waits_for_others is not None:
                     is_late = not waits_for_others()
                 if is_late or not (locked or (retries and again(error))):
