@@ -23,7 +23,7 @@ _BY_NAME = {application.name: application for application in APPLICATIONS}
 OURS = "redis"
 
 
-class Cost(Enum):
+class CostKind(Enum):
     """The figure of a request whose ratio a goal bounds."""
 
     ADDED = "CPU time over that of the framework alone"
@@ -42,18 +42,18 @@ class Goal:
     other: str
     connections: int
     bound: float
-    cost: Cost = Cost.ADDED
+    cost: CostKind = CostKind.ADDED
     own: str = OURS
 
     def is_met(self, ratio: float) -> bool:
-        return ratio >= self.bound if self.cost is Cost.RATE else ratio <= self.bound
+        return ratio >= self.bound if self.cost is CostKind.RATE else ratio <= self.bound
 
     def ratio(self, own: Mapping[str, float], other: Mapping[str, float]) -> float | None:
         """Return the ratio of CPU times, each by `session` and `base`; None where one can't be told."""
-        if self.cost is Cost.RATE:
+        if self.cost is CostKind.RATE:
             own, other = other, own
         cost, reference = (
-            each["session"] - (each["base"] if self.cost is Cost.ADDED else 0.0) for each in (own, other)
+            each["session"] - (each["base"] if self.cost is CostKind.ADDED else 0.0) for each in (own, other)
         )
         return cost / reference if reference > 0 else None
 
@@ -65,12 +65,12 @@ GOALS = (
     Goal("a read adds", _READ, "flask-session", 1, 0.25),
     Goal("a write adds", _WRITE, "flask-session", 4, 0.4),
     Goal("a write adds", _WRITE, "flask-session", 1, 0.65),
-    Goal(_RATE, _READ, "express-session", 4, 1.1, Cost.RATE),
-    Goal(_RATE, _READ, "express-session", 1, 1.1, Cost.RATE),
-    Goal("CPU of GET /me", _READ, f"node-{EARLIER}", 4, 0.7, Cost.WHOLE, "node"),
-    Goal("CPU of GET /me", _READ, f"node-{EARLIER}", 1, 0.7, Cost.WHOLE, "node"),
-    Goal("the Redis' CPU of a read and a write", (Use.READ, Use.WRITE), f"redis-{EARLIER}", 4, 0.6, Cost.REDIS),
-    Goal("the Redis' CPU of a read and a write", (Use.READ, Use.WRITE), f"redis-{EARLIER}", 1, 0.6, Cost.REDIS),
+    Goal(_RATE, _READ, "express-session", 4, 1.1, CostKind.RATE),
+    Goal(_RATE, _READ, "express-session", 1, 1.1, CostKind.RATE),
+    Goal("CPU of GET /me", _READ, f"node-{EARLIER}", 4, 0.7, CostKind.WHOLE, "node"),
+    Goal("CPU of GET /me", _READ, f"node-{EARLIER}", 1, 0.7, CostKind.WHOLE, "node"),
+    Goal("the Redis' CPU of a read and a write", (Use.READ, Use.WRITE), f"redis-{EARLIER}", 4, 0.6, CostKind.REDIS),
+    Goal("the Redis' CPU of a read and a write", (Use.READ, Use.WRITE), f"redis-{EARLIER}", 1, 0.6, CostKind.REDIS),
 )
 
 
@@ -91,7 +91,7 @@ class Ratio:
 
     def __str__(self) -> str:
         verdict = _verdict(self.goal.is_met(self.value))
-        bound = f"at {'least' if self.goal.cost is Cost.RATE else 'most'} {self.goal.bound:g}"
+        bound = f"at {'least' if self.goal.cost is CostKind.RATE else 'most'} {self.goal.bound:g}"
         return f"{self.title}: {self.value:.2f} ({self.low:.2f} to {self.high:.2f}; goal: {bound}, {verdict})"
 
 
@@ -100,7 +100,7 @@ def ratios(runs: Mapping[int, Measured]) -> list[Ratio]:
     found = []
     for goal in GOALS:
         measured = runs.get(goal.connections, {})
-        of_redis = goal.cost is Cost.REDIS
+        of_redis = goal.cost is CostKind.REDIS
         sides = [_rounds(measured, _BY_NAME[name], goal.uses, of_redis) for name in (goal.own, goal.other)]
         values = [ratio for own, other in zip(*sides, strict=False) if (ratio := goal.ratio(own, other)) is not None]
         value = goal.ratio(*map(_medians, sides)) if all(sides) else None
