@@ -54,7 +54,7 @@ def bench(
     table has the medians, and half of the range after ±. A session has 5 fields with 300 bytes. Below it are the ratios
     that this project bounds, with the quartiles of the repetitions.
 
-    It takes about ten minutes, says how much is left, runs on 127.0.0.1 and leaves nothing behind.
+    It takes about twelve minutes, says how much is left, runs on 127.0.0.1 and leaves nothing behind.
 
     Exit status: 0 measured; 1 there was an error (in one line); 2 wrong usage; 130 stopped by Ctrl-C.
     """
