@@ -71,7 +71,7 @@ def _own_value(op: Op) -> int | None:
 
 
 def tell(behind: Behind) -> str:
-    """Return the requests in one line: "GET /me, 200 at 21:03:07.120, after POST /logout, 204 at 21:03:07.101"."""
+    """Return the requests in one line: "GET /me, status 200 at 21:03:07.120, after POST /logout, status 204 at …"."""
     proof = _tell_one(behind.proof)
     return f"{proof}, after {' and '.join(map(_tell_one, behind.before))}" if behind.before else proof
 
@@ -101,4 +101,4 @@ def _tell_one(op: Op) -> str:
     clock = time.strftime("%H:%M:%S", time.localtime(op.ended))
     item = f" ({op.item})" if op.item else ""
     node = f" by {op.node}" if op.node else ""
-    return f"{op.method} {op.path}{item}, {op.status} at {clock}.{int(op.ended * 1000) % 1000:03}{node}"
+    return f"{op.method} {op.path}{item}, status {op.status} at {clock}.{int(op.ended * 1000) % 1000:03}{node}"

@@ -86,7 +86,8 @@ class Archive:
                 describe_claim(one.claim, one.phase, one.verdict, one.reason or one.seen) for one in result.claims
             ],
             "examples": [
-                {**one, "happened": say(one["happened"]), "what": say(one["what"])} for one in list_examples(result)
+                {**one, **{name: say(one[name]) for name in ("happened", "what", "requests")}}
+                for one in list_examples(result)
             ],
             "command": result.command,
         }

@@ -21,7 +21,7 @@ from loadtest.console.board import Board, EntryKind, Order
 from loadtest.console.commands import COMMANDS, ClusterStage, ClusterState, Network, refuse, undo_all
 from loadtest.console.experiments import Experiments, NotFinished
 from loadtest.console.live_load import LiveLoad
-from loadtest.console.messages import Message, message
+from loadtest.console.messages import Message, message, say_error
 from loadtest.console.stops import BY_NAME, OWN
 from loadtest.described.runtime import DescribedCluster
 from loadtest.described.target import DescribedTarget
@@ -203,13 +203,13 @@ class Director:
                     self._end_load()
         except FAILURES as error:
             if isinstance(self.cluster, WatchedCluster):  # others change it: it may be well in a moment
-                self._log_seen("cluster_failed", why=str(error))
+                self._log_seen("cluster_failed", why=say(str(error)))
                 time.sleep(_SECONDS_TO_RETRY)
                 return self._spec
             self._stage, self.cluster = ClusterStage.FAILED, None
             if self._changing is None:
-                self._log_seen("cluster_failed", why=str(error))
-            self._complete_change(EntryKind.FAILED, message("raw", text=str(error)))
+                self._log_seen("cluster_failed", why=say(str(error)))
+            self._complete_change(EntryKind.FAILED, say_error(error))
             return self._execute_all()
         finally:
             self.cluster = None
@@ -260,7 +260,7 @@ class Director:
             self._log(EntryKind.FAILED, job, reason=error.reason, seconds=time.monotonic() - begin)
             return None
         except FAILURES as error:
-            self._log(EntryKind.FAILED, job, reason=message("raw", text=str(error)), seconds=time.monotonic() - begin)
+            self._log(EntryKind.FAILED, job, reason=say_error(error), seconds=time.monotonic() - begin)
             return None
         if spec is None:
             self._log(EntryKind.DONE, job, seconds=time.monotonic() - begin)
@@ -343,7 +343,7 @@ class Director:
             if self._keep and not self.load_error:
                 load.finish()
         except FAILURES as error:
-            self._log_seen("history_lost", why=str(error))
+            self._log_seen("history_lost", why=say(str(error)))
         finally:
             load.__exit__(None, None, None)
 

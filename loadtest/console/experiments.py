@@ -15,7 +15,7 @@ from loadtest.claims.claim import Lacks
 from loadtest.console.archive import Archive, describe_claim
 from loadtest.console.live_claims import LiveClaim, judge_live
 from loadtest.console.live_load import LATE
-from loadtest.console.messages import Message, message
+from loadtest.console.messages import Message, message, say_error
 from loadtest.described.fit import fit
 from loadtest.described.target import DescribedTarget
 from loadtest.experiment import Case, Experiment, Place, Variant
@@ -182,7 +182,7 @@ class Experiments:
             raise NotFinished(message("experiment_stopped")) from None
         except (OSError, ValueError) as error:  # the folder, or a damaged result in it
             run.stage = RunStage.FAILED
-            raise NotFinished(message("raw", text=str(error))) from error
+            raise NotFinished(say_error(error)) from error
         except KeyboardInterrupt:
             run.stage = RunStage.STOPPED
             raise
@@ -281,7 +281,7 @@ def refuse_experiment(name: str, places: frozenset[Place], why_no_containers: st
     if any(places & variant.places for variant in variants):
         return None
     if any(Place.COMPOSE in variant.places for variant in variants):
-        return message("needs_containers", why=why_no_containers)
+        return message("needs_containers", why=say(why_no_containers))
     if any(Place.SWARM in variant.places for variant in variants):
         return message("needs_machines", name=name)
     return message("needs_processes")

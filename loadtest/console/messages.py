@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from loadtest.report.korean import Said
+from loadtest.report.korean import Said, say
 
 STATIC = Path(__file__).with_name("static")
 CATALOGUE = STATIC / "catalogue.json"
@@ -36,6 +36,11 @@ class Message(msgspec.Struct, frozen=True):
 def message(key: str, **values: str | int | float | Said) -> Message:
     """Return a message."""
     return Message(key, values)
+
+
+def say_error(error: Exception) -> Message:
+    """Return an error as a message, in Korean as far as its words are known."""
+    return message("raw", text=say(str(error)))
 
 
 @cache

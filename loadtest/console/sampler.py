@@ -18,6 +18,7 @@ from loadtest.console.messages import Message, message
 from loadtest.console.node_watch import NodeWatch
 from loadtest.experiment import Place
 from loadtest.history import now
+from loadtest.report.korean import say
 from loadtest.suite import FAILURES
 
 INTERVAL = 0.25
@@ -131,7 +132,7 @@ class Sampler(threading.Thread):
             load.sample()
         except (*FAILURES, OSError) as error:
             self._director.load_error = str(error)
-            self._board.log(EntryKind.SEEN, message("load_failed", why=str(error)))
+            self._board.log(EntryKind.SEEN, message("load_failed", why=say(str(error))))
             return
         findings, at = load.findings, now()
         found = findings.total.users_logged_out, findings.updates_lost
@@ -242,9 +243,9 @@ class Sampler(threading.Thread):
 def _describe_load(load: LiveLoad | None, error: str) -> dict[str, Any]:
     """Describe the load: none, running, paused or failed."""
     if load is None:
-        return {"state": "none", "users": 0, "since": None, "error": ""}
+        return {"state": "none", "users": 0, "since": None, "error": say("")}
     state = "failed" if error else "paused" if load.is_paused else "running" if load.users else "none"
-    return {"state": state, "users": load.users, "since": round(load.started, 2), "error": error}
+    return {"state": state, "users": load.users, "since": round(load.started, 2), "error": say(error)}
 
 
 def _describe_findings(findings: Findings, load: LiveLoad, at: float) -> dict[str, Any]:

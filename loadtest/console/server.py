@@ -26,6 +26,7 @@ from loadtest.console.sampler import Sampler
 from loadtest.console.session_view import make_session_view
 from loadtest.console.threads import in_thread
 from loadtest.console.tour_view import make_tour_view
+from loadtest.report.korean import say
 
 PREFIX = "/console"
 LOG_LINES = 40
@@ -85,7 +86,8 @@ def create_app(console: Console) -> flask.Flask:
 
     @app.errorhandler(HTTPException)
     def answer_error(error: HTTPException) -> tuple[dict[str, Any], int]:
-        return {"error": error.description or error.name}, error.code or 500
+        text = error.description or error.name
+        return {"error": text, "said": msgspec.to_builtins(say(text))}, error.code or 500
 
     @app.get("/")
     def to_page() -> Any:

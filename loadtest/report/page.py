@@ -4,7 +4,7 @@ import base64
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ def write_report(folder: Path, title: str = TITLE) -> Path:
 def render_page(results: Sequence[Result], folder: Path, title: str, language: str = "en") -> str:
     """Return the HTML. Histories are read below `folder`, and where one is damaged the page has a sentence for it.
 
-    In Korean (`ko`) the pictures and the words for cluster and machine stay English.
+    In Korean (`ko`) the values of settings and the messages of other programs stay English.
     """
     translate = CATALOGUE.to_korean if language == "ko" else str
     cases = group_by_case(results)
@@ -97,7 +97,7 @@ def render_page(results: Sequence[Result], folder: Path, title: str, language: s
         began=min((result.timing.started for result in results if result.timing), default=None),
         side_by_side=_side_by_side(cases),
         tell=tell,
-        read_evidence=lambda result: _read_evidence(result, folder),
+        read_evidence=lambda result: _read_evidence(result, folder, translate if language == "ko" else None),
         what_happened=summarize,
         tell_unseen=tell_unseen,
         list_examples=list_examples,
@@ -133,7 +133,7 @@ class Exhibit:
     """Whether the history was kept from its beginning."""
 
 
-def _read_evidence(result: Result, folder: Path) -> Exhibit:
+def _read_evidence(result: Result, folder: Path, translate: Callable[[str], str] | None) -> Exhibit:
     timing = result.timing
     if timing is None or result.findings is None:
         return Exhibit(missing="Nothing was measured, so there is nothing to show.")
@@ -161,7 +161,7 @@ def _read_evidence(result: Result, folder: Path) -> Exhibit:
         losses=found,
     )
     shown = make_timeline(read(history, partial=True), begin, end, zero, losses.logged_out)
-    wide, narrow = (_as_address(draw(shown, marks, layout)) for layout in (WIDE, NARROW))
+    wide, narrow = (_as_address(draw(shown, marks, layout, translate)) for layout in (WIDE, NARROW))
     return Exhibit(wide=wide, narrow=narrow, losses=losses, is_whole=since is None)
 
 

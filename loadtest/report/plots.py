@@ -5,11 +5,13 @@ The colours are Okabe and Ito's, which colour-blind people can distinguish; hatc
 
 import io
 import math
+import re
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from html import escape, unescape
 from itertools import cycle
 from typing import Any
 
@@ -71,6 +73,9 @@ _SETTINGS: Any = {
     "svg.fonttype": "path",  # independent of the fonts of the reader
     "svg.hashsalt": "session-cluster",
 }
+_AS_TEXT: Any = {"svg.fonttype": "none"}
+"""For letters that the fonts of this machine may lack, and those of the reader have."""
+_TEXT = re.compile(r"(<text\b[^>]*>)([^<]+)(</text>)")
 
 
 @dataclass(frozen=True)
@@ -169,13 +174,13 @@ def _classify(op: Op, found_out: Collection[tuple[str, float]]) -> Fate:
     return Fate.REFUSED if op.outcome is OpOutcome.FAIL else Fate.GIVEN_UP
 
 
-def draw(shown: Timeline, marks: Marks, layout: Layout = WIDE) -> str:
-    """Return the SVG."""
+def draw(shown: Timeline, marks: Marks, layout: Layout = WIDE, translate: Callable[[str], str] | None = None) -> str:
+    """Return the SVG. Its place is laid out for the English words, and `translate` replaces them by shorter ones."""
     losses = {what: times for what, times in (marks.losses or {}).items() if times}
     heights = [layout.height * share for share in (0.36, 0.32, 0.32)]
     if losses:
         heights.insert(1, _STRIP * len(losses) * (2 if layout.columns else 1))
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context(_SETTINGS | (_AS_TEXT if translate else {})):
         figure = Figure(figsize=(layout.width, sum(heights)), layout="constrained")
         requests, *strip, nodes, latency = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
         for axes in figure.axes:
@@ -199,7 +204,18 @@ def draw(shown: Timeline, marks: Marks, layout: Layout = WIDE) -> str:
         with warnings.catch_warnings():  # of hundreds of faults that leave no space for their axes: they overlap then
             warnings.simplefilter("ignore", UserWarning)
             figure.savefig(image, format="svg", metadata={"Date": None, "Creator": None})
-        return _with_dark_colours(image.getvalue())
+    svg = _with_dark_colours(image.getvalue())
+    return svg if translate is None else _translate(svg, translate, shown.nodes)
+
+
+def _translate(svg: str, translate: Callable[[str], str], names: Collection[str]) -> str:
+    """Return the SVG with other words; names of nodes stay."""
+
+    def replace(found: re.Match[str]) -> str:
+        text = unescape(found[2])
+        return f"{found[1]}{escape(text if text in names else translate(text), quote=False)}{found[3]}"
+
+    return _TEXT.sub(replace, svg)
 
 
 def _requests(axes: Any, shown: Timeline, layout: Layout) -> None:

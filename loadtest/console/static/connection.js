@@ -1,4 +1,6 @@
 // The newest snapshot and the log, over server-sent events. `state` is what every view shows.
+import { say } from "./text.js";
+
 const STALE_AFTER = 3000; // ms: the server sends four snapshots a second
 const MOST_ENTRIES = 500;
 
@@ -76,7 +78,7 @@ export async function command(order) {
     });
     if (answer.ok) return undefined;
     const body = await answer.json();
-    return body.reason ?? { key: "raw", values: { text: body.error } };
+    return body.reason ?? { key: "raw", values: { text: body.said } };
   } catch {
     return { key: "lost", values: { time: "" } };
   }
@@ -85,5 +87,5 @@ export async function command(order) {
 export async function memberLog(name) {
   const answer = await fetch(`members/${encodeURIComponent(name)}/log`);
   const body = await answer.json();
-  return body.lines ?? [body.error];
+  return body.lines ?? [say(body.said)];
 }

@@ -61,7 +61,7 @@ async function ask(address, take) {
   try {
     const answer = await fetch(address);
     const body = await answer.json();
-    own.problem = answer.ok ? "" : body.error;
+    own.problem = answer.ok ? "" : body.said;
     if (answer.ok) take(body);
   } catch {
     Object.assign(own, { problem: "", failed: true }); // the connection is lost, which the page says
@@ -84,7 +84,7 @@ function verdictSection() {
   const at = own.data?.past.find((one) => addressOf(one) === own.chosen)?.at;
   return html`<section class="result" aria-label=${t("verdict")}>
     <h2>${t("verdict")} ${at && html`<time class="note">${moment(at)}</time>`}</h2>
-    ${problem && html`<p class="fault-note" role="status">${problem}</p>`}
+    ${problem && html`<p class="fault-note" role="status"><${Said} text=${problem} /></p>`}
     ${detail && html`
       <h3>${numberOf(detail)} · <${Said} text=${detail.title} /></h3>
       <p class="headline"><${Verdict} of=${detail.verdict} /> <${ReportLink} of=${detail} title=${say(detail.title)} /></p>
@@ -97,7 +97,7 @@ function verdictSection() {
       </table></div>
       ${detail.examples.length > 0 && html`<details><summary>${t("evidence", { count: number(detail.examples.length) })}</summary>
         <ul>${detail.examples.map((one, index) => html`<li key=${index}><code>${one.at} s</code> <${Said} text=${one.happened} />: ${one.who}, <${Said} text=${one.what} />
-          ${one.requests && html`<br /><small>${one.requests}</small>`}</li>`)}</ul></details>`}
+          ${one.requests.en && html`<br /><small><${Said} text=${one.requests} /></small>`}</li>`)}</ul></details>`}
       <p class="note">${t("repeat_with")} <code>${detail.command}</code></p>`}
   </section>`;
 }
@@ -118,7 +118,8 @@ function listSection() {
 // How long it takes, or that this console can't run it.
 function Length({ of }) {
   const why = page.refused({ do: "experiment", to: of.name });
-  return html`<span class="note length">${why?.key === "needs_containers" ? t("containers_alone") : t("about_seconds", { seconds: number(sum(of.variants)) })}</span>`;
+  const place = { needs_containers: "containers_alone", needs_machines: "machines_alone" }[why?.key];
+  return html`<span class="note length">${place ? t(place) : t("about_seconds", { seconds: number(sum(of.variants)) })}</span>`;
 }
 
 const sum = (variants) => variants.reduce((total, variant) => total + variant.seconds, 0);

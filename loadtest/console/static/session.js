@@ -3,7 +3,7 @@ import { html } from "./html.js";
 import { exchangesSection } from "./exchanges.js";
 import { recordSection } from "./record.js";
 import { storeKinds } from "./store_kinds.js";
-import { t } from "./text.js";
+import { say, t } from "./text.js";
 
 const POLL = 2000; // ms: each one reads the record once
 const STEPS = ["look", "login", "cart", "ask", "forge", "logout", "replay"];
@@ -20,7 +20,7 @@ export const sessionView = {
       setInterval(() => isShown() && Date.now() >= own.received + POLL && ask("session/"), 300);
     }
     const waits = page.live && !isRunning();
-    const missing = waits ? t("session_no_cluster") : onTarget() ? t("session_on_target") : own.problem;
+    const missing = waits ? t("session_no_cluster") : onTarget() ? t("session_on_target") : own.problem && say(own.problem);
     return html`<div class="session">
       <section class="steps" aria-label=${t("session_steps")}>
         <h2>${t("session_steps")}</h2>
@@ -71,7 +71,7 @@ async function ask(address, options) {
     const answer = await fetch(address, options);
     const body = await answer.json();
     if (answer.ok) Object.assign(own, { data: body, received: Date.now(), problem: "" });
-    else own.problem = body.error;
+    else own.problem = body.said;
   } catch {
     own.problem = ""; // the connection is lost, which the page says
   }

@@ -91,7 +91,7 @@ async function ask(address, options) {
     const answer = await fetch(address, options);
     const body = await answer.json();
     if (answer.ok) tour = body;
-    else page.say(body.reason ?? { key: "raw", values: { text: body.error } });
+    else page.say(body.reason ?? { key: "raw", values: { text: body.said } });
   } catch {
     // the connection is lost, which the page says
   }

@@ -19,6 +19,19 @@ from tests.support.scripted_suite import Script
 pytestmark = pytest.mark.browser
 
 TITLE = "kill a node, shared store"
+PICTURE = """() => {
+  const image = document.querySelector("figure img");
+  const base64 = image.src.slice(image.src.indexOf(",") + 1);
+  const svg = new TextDecoder().decode(Uint8Array.from(atob(base64), (one) => one.charCodeAt(0)));
+  const page = new DOMParser().parseFromString(svg, "image/svg+xml");
+  const picture = document.body.appendChild(document.importNode(page.documentElement, true));
+  const texts = [...picture.querySelectorAll("text")];
+  const right = picture.getBoundingClientRect().right;
+  const widest = Math.max(...texts.map((text) => text.getBoundingClientRect().right / right));
+  picture.remove();
+  return [texts.map((text) => text.textContent), widest];
+}"""
+"""The words in the report's picture, and how far the longest reaches: 1 is the picture's edge."""
 
 
 @pytest.fixture
@@ -76,6 +89,9 @@ def test_one_is_run_watched_judged_and_its_report_opened(browser: Browser, tmp_p
         expect(report.locator("html")).to_have_attribute("lang", "ko")
         assert report.evaluate("getComputedStyle(document.querySelector('h1')).fontSize") != "32px", "it has its style"
         expect(report.locator("figure img")).to_be_visible()
+        words, widest = report.evaluate(PICTURE)
+        assert {"응답", "장애", "초당 요청", "중앙값"} <= set(words)
+        assert widest <= 1.0, "a word is cut off"
         report.close()
         page.reload()
         expect(verdict).to_contain_text("0 of 119 GETs failed")
@@ -127,6 +143,8 @@ def test_one_that_needs_containers_says_so(browser: Browser, tmp_path: Path, scr
         expect(one).to_contain_text("it needs containers: this console has none")
         button.press("Enter")
         expect(page.get_by_role("alert")).to_contain_text("it needs containers")
+        expect(page.locator(".list .length").nth(28)).to_have_text("containers only")
+        expect(page.locator(".list .length").nth(31)).to_have_text("several machines only")
 
 
 def test_past_runs_have_their_verdicts_and_what_comes_from_a_result_is_text(

@@ -1,7 +1,12 @@
 """A Redis of several servers in compose.yaml: a server that is killed is replaced, and users notice only a pause."""
 
+import subprocess
+
+from deploy import StoreKind
 from deploy.compose.members import SENTINELS, SHARDS, STORES
+from loadtest.console.typed import type_instead
 from tests.docker.compose.project import Compose
+from tests.support.engine_names import Engine
 from tests.support.http_client import HttpClient
 from tests.support.waiting import wait_until
 
@@ -58,6 +63,20 @@ def test_no_user_is_logged_out_when_the_primary_is_killed(compose: Compose) -> N
     compose("--profile", "ha", "restart", "--timeout", "2", *SENTINELS)
     assert primary(compose) == successor
     assert browser.post("/visits", json={}).json() == {"visits": 3}
+
+
+def test_the_line_that_the_watching_console_shows_promotes_a_replica(compose: Compose) -> None:
+    watched = Engine(1, 2).watch(StoreKind.REDIS_HA)
+    watched.project, before = compose.name, primary(compose)
+    line = type_instead(watched, "failover", "")
+
+    def is_accepted() -> bool:  # the Sentinels refuse until they know that a replica follows
+        done = subprocess.run(["sh", "-c", line], cwd=compose.checkout, capture_output=True, text=True, timeout=60)
+        return done.stdout.strip() == "OK"
+
+    wait_until(is_accepted, "a Sentinel accepts the line")
+    wait_until(lambda: primary(compose) != before, "a replica is the primary")
+    wait_until(lambda: follows(compose, before), "the old primary follows it")
 
 
 def test_every_server_is_unprivileged_and_has_only_the_secrets_it_needs(compose: Compose) -> None:

@@ -33,7 +33,9 @@ def test_a_revived_logout_has_its_answer_and_the_logout() -> None:
     assert found.proof is operations[3]
     assert found.before == (operations[1],)
     clock = r"\d\d:\d\d:\d\d\.\d{3}"
-    assert re.fullmatch(rf"GET /, 200 at {clock} by node-2, after POST /logout, 302 at {clock}", tell(found))
+    assert re.fullmatch(
+        rf"GET /, status 200 at {clock} by node-2, after POST /logout, status 302 at {clock}", tell(found)
+    )
 
 
 def test_a_lost_update_has_the_latest_acknowledged_writes() -> None:

@@ -8,16 +8,21 @@ from pathlib import Path
 import pytest
 
 import loadtest
+from deploy.spec import ClusterSpec
 from loadtest.claims.claim import Verdict
 from loadtest.console.experiments import make_stages
 from loadtest.console.live_claims import judge_live
 from loadtest.console.stops import STOPS
 from loadtest.experiment import Case
 from loadtest.experiments import EXPERIMENTS
+from loadtest.history import GAVE_UP, Op, OpOutcome, Probe
 from loadtest.report.korean import CATALOGUE, say
 from loadtest.report.page import HAPPENED
+from loadtest.report.plots import Fate, Marks, draw, make_timeline
 from loadtest.report.tables import MARKS
-from loadtest.results import OTHER_LOSSES
+from loadtest.results import OTHER_LOSSES, describe_machine
+from loadtest.target import describe
+from tests.support.report_results import BEGAN, look
 
 LOADTEST = Path(loadtest.__file__).parent
 VERDICTS = {"holds", "broken", "not_enough", "require", "require_answers"}
@@ -37,6 +42,8 @@ NAMES |= {
     "x",
     "alice",
 }
+NAMES |= {"HAProxy", "MemoryDB", "Jepsen", "Django", "Flask-Session", "redis-py", "allkeys-lru", "http_503", "WAIT"}
+NAMES |= {"NODE_TIMEOUT", "down-after", "appendfsync", "everysec"}
 
 
 def foreign(text: str) -> set[str]:
@@ -48,7 +55,7 @@ def texts_of_experiments() -> Iterator[str]:
     for one in EXPERIMENTS:
         yield from (one.title, one.hypothesis)
         for case in (Case(one, variant) for variant in one.variants):
-            yield from (case.variant.title, case.variant.hypothesis, case.fault, case.title)
+            yield from (case.variant.title, case.variant.hypothesis, case.fault, case.title, case.reference)
             yield from (stage.words for stage in make_stages(case))
             yield from (phase.name for phase in case.phases)
             yield from (claim.claim for claim in judge_live(case, None))
@@ -90,12 +97,44 @@ def test_every_text_of_the_report_is_in_korean() -> None:
     texts = {text.replace("{}", "7") for text in re.findall(r'_\("([^"]+)"', template)}
     texts |= {words for _, words, _ in MARKS.values()} | set(HAPPENED.values())
     texts |= {f"7 {text}" for pair in OTHER_LOSSES.values() for text in pair}
+    texts |= {name.replace("_", " ") for name in (*describe(ClusterSpec()), *describe_machine())}
     assert len(MARKS) == len(Verdict)
     assert {text: words for text in texts if (words := foreign(text))} == {}
     shown = re.sub(r"<style>.*?</style>|\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}|<[^>]*>", " ", template, flags=re.DOTALL)
     assert (
         re.findall(r"[A-Za-z]{2,}", shown.replace("p50, ms", "").replace("p99, ms", "").replace("p99.9, ms", "")) == []
     )
+
+
+def test_every_error_that_the_page_of_the_console_shows_is_in_korean() -> None:
+    """What scripts alone can send wrong (400, 403, 415, 421) is in English."""
+    texts = {"the load generator ended early (exit 7): it logged nothing", "the load generator failed (exit 7): 7"}
+    for path in (LOADTEST / "console").glob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "abort":
+                status, text = call.args
+                if getattr(status, "value", 0) in {404, 409, 503}:
+                    texts.add(_read(text))
+    assert len(texts) > 5
+    assert {text: words for text in texts if (words := foreign(text))} == {}
+
+
+def test_every_word_in_a_picture_is_in_korean_but_the_names_of_nodes() -> None:
+    lost = look(5, "node-1")
+    ops: list[Op | Probe] = [
+        lost,
+        look(5, "memory"),  # a name that is a word, too
+        look(5, outcome=OpOutcome.FAIL, error=""),
+        look(5, outcome=OpOutcome.UNKNOWN),
+        look(5, outcome=OpOutcome.UNKNOWN, error=GAVE_UP),
+        Probe(target="session", started=BEGAN + 5, ended=BEGAN + 5.02, outcome=OpOutcome.FAIL),
+    ]
+    shown = make_timeline(ops, BEGAN, BEGAN + 10, BEGAN + 4, [lost])
+    marks = Marks(fault=(0.0, 3.0), arrived=-2.0, losses={what: [1.0] for what in HAPPENED.values()})
+    words = re.findall(r"<text[^>]*>([^<]*)</text>", draw(shown, marks, translate=CATALOGUE.to_korean))
+    assert {"장애", "되돌림", "로그아웃됨: 1", "중앙값"} <= set(words)
+    assert len(words) > len(Fate) + len(HAPPENED)
+    assert [word for word in words if re.search(r"[A-Za-z]{3}", word)] == ["memory", "node-1"]
 
 
 @pytest.mark.parametrize(
@@ -116,6 +155,11 @@ def test_every_text_of_the_report_is_in_korean() -> None:
         ("replicas cut off, primary killed, guarded", "레플리카 단절, 프라이머리 강제 종료, 보호함"),
         ("what a file from elsewhere says, and more", "what a file from elsewhere says, and more"),
         ("0.34 s", "0.34초"),
+        ("docker has no `compose`: install the compose plugin", "docker에 `compose`가 없음: compose 플러그인을 설치"),
+        (
+            "GET /me, status 200 at 21:03:07.120 by node-1, after POST /cart (tea), status 204 at 21:03:07.101",
+            "GET /me, 상태 200 (21:03:07.120, node-1), 그 앞 POST /cart (tea), 상태 204 (21:03:07.101)",
+        ),
         ("", ""),
     ],
 )

@@ -8,8 +8,10 @@ import pytest
 from deploy import ClusterSpec, StoreKind
 from loadtest.console.commands import COMMANDS, ClusterStage, ClusterState, Network, refuse, refused, undo_all
 from loadtest.console.director import with_store
+from loadtest.console.messages import message
 from loadtest.described.make import make_cluster
 from loadtest.experiment import Place
+from loadtest.report.korean import say
 from proxy import Balance
 from tests.support.described import write_target
 from tests.support.engine_names import Engine
@@ -209,8 +211,8 @@ def test_during_an_experiment_the_page_learns_once_of_each_command_that_it_is_no
 
 
 def test_the_page_learns_which_experiments_need_containers() -> None:
-    found = refused(WELL)
-    assert found["experiment database-killed"].key == "needs_containers"
+    found = refused(replace(WELL, why_no_containers="this console has none"))
+    assert found["experiment database-killed"] == message("needs_containers", why=say("this console has none"))
     assert "experiment kill-node" not in found
     assert not any(what.startswith("experiment") for what in refused(CONTAINERS))
 

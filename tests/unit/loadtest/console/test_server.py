@@ -128,6 +128,13 @@ def test_a_command_is_json_and_possible(known: FlaskClient, console: Console, gi
     assert console.director.waiting == ()
 
 
+def test_an_error_is_said_in_both_languages(known: FlaskClient, console: Console) -> None:
+    console.director.cluster = None
+    answer: Any = known.get("/console/members/node-1/log", **BASE)
+    assert (answer.status_code, answer.json["error"]) == (409, "the cluster does not run")
+    assert answer.json["said"] == {"en": "the cluster does not run", "ko": "클러스터가 실행 중이 아님"}
+
+
 def test_a_refusal_has_its_reason_in_words_and_for_the_page(known: FlaskClient) -> None:
     answer: Any = known.post("/console/commands", json={"do": "failover"}, **BASE)
     assert answer.json["reason"] == {"key": "no_replica", "values": {"store": "redis"}}

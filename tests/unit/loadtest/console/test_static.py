@@ -32,7 +32,7 @@ MADE = (
     *(f"stage_{name}" for name in ClusterStage),
     *(f"{kind}_{name}" for kind in ("state", "now") for name in MemberState),
     "state_failing",
-    *("no_load_here", "no_load_chart"),
+    *("no_load_here", "no_load_chart", "containers_alone", "machines_alone"),
     *(f"not_watched_{name}" for name in NOT_WATCHED),
     *(f"do_{name}" for name in COMMANDS),
     *(f"{verb}_help" for verb in ("kill", "pause", "resume", "drain", "restart")),
