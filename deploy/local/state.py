@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 import msgspec
 import psutil
@@ -56,6 +57,20 @@ class StateDir:
         except OSError as error:
             place = path or tempfile.gettempdir()
             raise ClusterError(f"state folder {place} cannot be written: {error.strerror}") from error
+
+    @classmethod
+    def reopen(cls, path: Path) -> Self | None:
+        """Return a temporary folder that a killed command has left, as it is; None if a reaper has removed it. Block
+        until a reaper has ended."""
+        with suppress(FileNotFoundError):
+            lock = os.open(path / _LOCK, os.O_RDWR | os.O_CLOEXEC)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if path.exists():
+                found = cls.__new__(cls)
+                found.keep, found.path, found.lock = False, path, lock
+                return found
+            os.close(lock)
+        return None
 
     def write_secret(self, name: str, text: str) -> Path:
         """Write a file that only this user can read; return its path."""

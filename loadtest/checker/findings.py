@@ -147,7 +147,7 @@ class Availability(msgspec.Struct, frozen=True, kw_only=True):
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
     """What a history proves. `complete` is false for a truncated one: what was in flight when it ended is missing.
 
-    `sessions_lost` and `revived` count sessions, `updates_lost` visits, pieces in carts and emptied carts,
+    `sessions_lost` and `revived` count sessions, `updates_lost` counted requests, pieces in lists and emptied lists,
     `stale_reads` and `crossed` answers, `misdirected` writes, `passwords_undone` logins. `examples` are some of each
     kind, the earliest first. `notes` has the newest of each text.
     """

@@ -381,4 +381,5 @@ def _full(name: str, shown: ShownValue) -> str:
 
 
 def _amount(name: str, value: int) -> str:
-    return f"visits {value}" if name == VISITS else f"{value} x {name!r} in the cart"
+    """Return a value in words that fit any application's counter and list."""
+    return f"a count of {value}" if name == VISITS else f"{value} x {name!r} in the list"

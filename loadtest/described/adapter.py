@@ -1,5 +1,6 @@
 """The adapter of a described target: its requests from templates, its answers by the file's readings."""
 
+import http.client
 import random
 from collections.abc import Generator, Mapping
 from dataclasses import replace
@@ -26,7 +27,7 @@ from loadtest.described.file import (
     fill,
     sends_token,
 )
-from loadtest.described.paths import as_address, as_header, as_sent, is_same_page, resolve_location
+from loadtest.described.paths import Location, as_address, as_header, as_sent, is_same_page, resolve_location
 from loadtest.described.readings import NotShown, Page, find_items, find_name, find_number, find_text, matches
 from loadtest.history import Action, OpOutcome
 from loadtest.http import Answer, Cookie, Exchange, Operation, Request, Response, printable
@@ -34,6 +35,7 @@ from loadtest.http import Answer, Cookie, Exchange, Operation, Request, Response
 MOST_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _KEEP_METHOD = frozenset({307, 308})
+_SAFE = frozenset({"GET", "HEAD"})
 _HTML = "text/html,application/xhtml+xml,application/json;q=0.9,*/*;q=0.8"
 _FORM = "application/x-www-form-urlencoded"
 _WRITES = frozenset({Action.VISIT, Action.ADD, Action.EMPTY, Action.LOGIN, Action.LOGOUT})
@@ -115,24 +117,6 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
         logged_out: bool = False,
     ) -> Exchange:
         """Return the requests of an operation that is carried out by `spec`; `logged_out`: nobody is, afterwards."""
-        try:
-            return (yield from self._carry_out(spec, operation, account, password, cookie, logged_out=logged_out))
-        except NotShown as error:
-            return Answer(OpOutcome.UNKNOWN, error=str(error))
-
-    def _carry_out(
-        self,
-        spec: RequestSpec,
-        operation: Operation,
-        account: str,
-        password: str,
-        cookie: Cookie,
-        *,
-        logged_out: bool,
-    ) -> Exchange:
-        """Return the requests of an operation. Raises NotShown where its outcome is unknown."""
-        action, may_fail = operation.action, operation.may_fail
-        logged_out |= action is Action.LOGOUT
         values: dict[str, str | int] = {USER: account, PASSWORD: password}
         values |= {ITEM: operation.item, QUANTITY: operation.quantity}
         page = ""
@@ -146,8 +130,19 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
                 return token
             values[CSRF] = token
         request = self._make(spec, values, page)
-        response = yield request
-        if action in _WRITES or request.method not in {"GET", "HEAD"}:
+        logged_out |= operation.action is Action.LOGOUT
+        try:
+            return (yield from self._carry_out(spec, operation, account, request, logged_out=logged_out))
+        except NotShown as error:
+            return Answer(OpOutcome.UNKNOWN, error=str(error))
+
+    def _carry_out(
+        self, spec: RequestSpec, operation: Operation, account: str, first: Request, *, logged_out: bool
+    ) -> Exchange:
+        """Return the requests of an operation from its `first` on. Raises NotShown where its outcome is unknown."""
+        action, may_fail = operation.action, operation.may_fail
+        request, response = first, (yield first)
+        if action in _WRITES or request.method not in _SAFE:
             request, response = yield from self._repeat(request, response)
         path, expected = self._goes_to(request, response), as_statuses(spec.status)
         if response.status >= 500 and response.status not in expected:
@@ -155,6 +150,10 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
         if not logged_out and path != as_sent(spec.redirect or "") and self._is_anonymous(response.status, path):
             return _nobody(action, may_fail=may_fail)
         if (complaint := _find_complaint(spec, response.status, path)) is not None:
+            moved = not is_same_page(first.path, _split(request.path)[0])
+            if moved and action in _WRITES - {Action.LOGIN}:
+                # Some applications carry a write out and answer 307, where 303 would be right.
+                return Answer(OpOutcome.UNKNOWN, error=f"{complaint}, repeated as {request.method} {request.path}")
             return Answer(OpOutcome.FAIL, error="" if may_fail else complaint)
         shows = spec.user or spec.logged_in or spec.counter or spec.items
         redirected = path is not None and spec.follow
@@ -173,26 +172,43 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
         else:
             answer = _nobody(action, may_fail=may_fail)
         if redirected and action is Action.LOGIN and answer.outcome is OpOutcome.FAIL:
-            answer = replace(answer, outcome=OpOutcome.UNKNOWN)  # it may have been carried out
+            error = answer.error and f"it leads to {printable(path or '')}, which shows nobody: refused, or lost"
+            answer = replace(answer, outcome=OpOutcome.UNKNOWN, error=error)  # it may have been carried out
         return answer
 
     def _repeat(self, request: Request, response: Response) -> Generator[Request, Response, tuple[Request, Response]]:
-        """Repeat a write where its answer says so (307 and 308), as browsers do: until then nothing was done. Return
-        the last request with its answer. Raises NotShown."""
+        """Repeat a write until it reaches what carries it out. Return the last request with its answer. Raises
+        NotShown."""
         hops = 0
-        while response.status in _KEEP_METHOD:
-            where = resolve_location(self.url + request.path, _location(response))
-            if where is None:
-                raise NotShown(f"status {response.status}, and no Location")
-            if not where.is_of(self.url):
-                raise NotShown(f"status {response.status} to another host: {printable(where.host)}")
-            if self._is_anonymous(response.status, where.path) and not is_same_page(request.path, where.path):
-                break
+        while (where := self._find_repetition(request, response)) is not None:
             if (hops := hops + 1) > MOST_REDIRECTS:
                 raise NotShown(f"more than {MOST_REDIRECTS} redirects")
             request = request._replace(path=where.target, name=request.shown)
             response = yield request
         return request, response
+
+    def _find_repetition(self, request: Request, response: Response) -> Location | None:
+        """Return where browsers repeat a request that was not carried out; None if it was, or was refused. 307 and 308
+        say so, and after GET every redirect to the same page, with or without a slash. Raises NotShown."""
+        status, keeps = response.status, response.status in _KEEP_METHOD
+        where = resolve_location(self.url + request.path, _location(response))
+        if where is None:
+            if keeps:
+                raise NotShown(f"status {status}, and no Location")
+            return None
+        if not where.is_of(self.url):
+            if keeps:
+                raise NotShown(f"status {status} to another host: {printable(where.host)}")
+            return None
+        path, query = _split(request.path)
+        is_same = is_same_page(path, where.path)
+        if self._is_anonymous(status, where.path) and not is_same:
+            return None
+        if keeps or (is_same and request.method in _SAFE and _split(where.target)[1] == query):
+            return where
+        if is_same and status == http.client.MOVED_PERMANENTLY and where.path != path:
+            raise NotShown(f"status 301 to {printable(where.path)}, where browsers send GET: give this path")
+        return None
 
     def _look_after(self, spec: RequestSpec, request: Request, response: Response, account: str) -> Exchange:
         """Return the requests of the look that a write redirects to."""
@@ -300,7 +316,7 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
         headers = self._headers(spec.headers, spec.verb, page or path, json=_wants_json(spec))
         headers = {name: as_header(str(fill(text, values))) for name, text in headers.items()}
         data = None
-        if spec.json is None and spec.verb not in {"GET", "HEAD"}:
+        if spec.json is None and spec.verb not in _SAFE:
             data = urlencode({name: fill(text, values) for name, text in (spec.form or {}).items()})
             headers.setdefault("Content-Type", _FORM)
         return Request(spec.verb, path, _fill_all(spec.json, values), data, headers, name=spec.path)
@@ -308,7 +324,7 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
     def _headers(self, own: Mapping[str, str], method: str, referer: str, *, json: bool = False) -> dict[str, str]:
         """Return the headers of a request: those that a browser sends with a form, and the file's."""
         headers = {"Accept": "application/json" if json else _HTML, "Accept-Encoding": "identity"}
-        if method in {"GET", "HEAD"}:
+        if method in _SAFE:
             return {
                 **headers,
                 **{name: as_header(text) for name, text in self.headers.items() if TOKEN not in text},
@@ -341,6 +357,12 @@ def _find_complaint(spec: RequestSpec, status: int, path: str | None) -> str | N
         if path is None
         else (f"redirects to {printable(path)}, and not to {spec.redirect}")
     )
+
+
+def _split(target: str) -> tuple[str, str]:
+    """Return path and query."""
+    path, _, query = target.partition("?")
+    return path, query
 
 
 def _location(response: Response) -> str:

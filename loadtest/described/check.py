@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
@@ -14,14 +15,17 @@ from loadtest.described.adapter import REDIRECTS
 from loadtest.described.file import ACTIONS, RequestSpec
 from loadtest.described.paths import decode, resolve_location
 from loadtest.described.readings import NotShown
-from loadtest.described.target import DescribedTarget
 from loadtest.described.users import certificate_hint, make_users
 from loadtest.history import Action
 from loadtest.http import Answer, Operation, Response, printable
 from loadtest.target import Hop, Reply, TargetError, answering, converse, make_browser
 
+if TYPE_CHECKING:
+    from loadtest.described.target import DescribedTarget
+
 _COMMON_NODE_HEADERS = ("X-Served-By", "X-Node", "X-Backend", "X-Upstream", "X-Served-From")
 _MOST_COOKIES = 5
+_VISITS = 3
 
 
 @dataclass(frozen=True)
@@ -37,16 +41,22 @@ class CheckStep:
 
 @dataclass
 class TargetCheck:
-    """What a check has found. `mistakes` are lines with file and line number; `missing` is what nobody can find out,
-    with the reason; `hints` are keys that the file could have."""
+    """What a check has found. `mistakes` are lines with file and line number, and `misread` those among them by which
+    a load would find nothing, or what is not so; `missing` is what nobody can find out, with the reason; `hints` are
+    keys that the file could have."""
 
     steps: list[CheckStep] = field(default_factory=list)
     mistakes: list[str] = field(default_factory=list)
+    misread: list[str] = field(default_factory=list)
     missing: Mapping[Kind | Sight, str] = field(default_factory=dict)
     hints: list[str] = field(default_factory=list)
 
 
-def check_target(target: DescribedTarget) -> TargetCheck:
+class Misread(str):
+    """A complaint about the file: an answer is not what it says. Others are about the application."""
+
+
+def check_target(target: "DescribedTarget") -> TargetCheck:
     """Send each request once. The target's cluster, if it has one, runs. Raises TargetError where nothing answers."""
     found = TargetCheck(missing=target.lacks)
     described = target.described
@@ -62,10 +72,25 @@ def check_target(target: DescribedTarget) -> TargetCheck:
     return found
 
 
+def find_misread(target: "DescribedTarget") -> list[str]:
+    """Return the lines of answers that are not as the file says. The target's users are made.
+
+    Several visits must find them: what is wrong in one of them only is the application's.
+    """
+    lines: list[str] | None = None
+    with answering(target.url, certificate_hint(target.described)):
+        for _ in range(_VISITS):
+            _Visit(target, found := TargetCheck()).make()
+            lines = found.misread if lines is None else [line for line in lines if line in found.misread]
+            if not lines:
+                break
+    return lines or []
+
+
 class _Visit:
     """The visit of the last account, with one browser. It keeps the session's cookie after the logout."""
 
-    def __init__(self, target: DescribedTarget, found: TargetCheck) -> None:
+    def __init__(self, target: "DescribedTarget", found: TargetCheck) -> None:
         self._target, self._found = target, found
         self._browser = make_browser(target)
         *_, (self._account, self._password) = target.users.items()
@@ -102,9 +127,9 @@ class _Visit:
             return
         before = next((one for one in self._replies if one.request.name == spec.path), None)
         found = self._found
-        kept = list(found.mistakes)
+        kept, misread = list(found.mistakes), list(found.misread)
         self._step(name, spec, lambda _: "")
-        found.mistakes[:] = kept  # what a write after a logout does is the application's
+        found.mistakes[:], found.misread[:] = kept, misread  # what a write after a logout does is the application's
         step, reply = found.steps[-1], self._replies[-1]
         shows = "nobody, nothing was done" if reply.answer.outcome == "fail" else step.shows
         found.steps[-1] = replace(step, shows=shows, complaint="")
@@ -137,14 +162,14 @@ class _Visit:
         error = reply.answer.error
         if not error and name != "logout" and reply.answer.outcome != "ok":
             error = "nobody is logged in, so nothing was done"
-        told = f"{reply.request.method} {printable(reply.request.path)}: {error}"
-        complaint = told if error and not error.startswith(NO_COOKIE) else judge(reply)
+        complaint = judge(reply) if not error or error.startswith(NO_COOKIE) else _complain(reply, error)
         shows = describe_answer(reply.answer)
         self._found.steps.append(CheckStep(name, _describe_sent(reply), _describe_hops(reply.hops), shows, complaint))
         if complaint:
             line = f"{self._target.described.where('requests', name)}: requests.{name}: {complaint}"
-            if line not in self._found.mistakes:
-                self._found.mistakes.append(line)
+            for lines in (self._found.mistakes, *([self._found.misread] if isinstance(complaint, Misread) else [])):
+                if line not in lines:
+                    lines.append(line)
         return not error
 
     def _judge_visitor(self, reply: Reply) -> str:
@@ -164,9 +189,8 @@ class _Visit:
         if user is None:
             return f"shows nobody, and {self._account} is logged in"
         if user is not UNSET and user != self._account:
-            return (
-                f"shows {user!r} and not {self._account!r}: read the name elsewhere, or give logged_in instead of user"
-            )
+            how = "read the name elsewhere, or give logged_in instead of user"
+            return Misread(f"shows {user!r} and not {self._account!r}: {how}")
         return ""
 
     def _judge_user(self, reply: Reply) -> str:
@@ -178,13 +202,17 @@ class _Visit:
             if self._counter is None:
                 self._counter = 0
                 if counter:
-                    return f"the counter is {counter} in a new session: it must be the session's, not the account's"
+                    what = f"the counter is {counter} in a new session"
+                    return Misread(f"{what}: it must be the session's, not the account's")
             if counter != self._counter:
-                return f"the counter is {counter}, after {self._counter} requests count"
+                what = f"the counter is {counter}, after {self._counter} requests count"
+                is_elsewhere = counter == 0 and self._counter > 1  # a page without it shows 0
+                return Misread(f"{what}: read it elsewhere, or leave it out") if is_elsewhere else what
         if items is not UNSET and self._added and items.get(self._item) != 1:
             return f"the items lack {self._item!r}, which was added: they are {_list(items) or 'none'}"
         if items is not UNSET and not self._added and items:
-            return f"the items are {_list(items)} in a new session: they must be the session's, not the account's"
+            what = f"the items are {_list(items)} in a new session"
+            return Misread(f"{what}: they must be the session's, not the account's")
         return ""
 
     def _judge_count(self, reply: Reply) -> str:
@@ -235,6 +263,13 @@ class _Visit:
         adapter, look = self._target.adapter, Operation(Action.LOOK)
         exchange = adapter.exchange_of(RequestSpec(path, status=200), look, "", "", browser.value, logged_out=True)
         return converse(self._target, Conversation(exchange, browser, look.action)).answer.error
+
+
+def _complain(reply: Reply, error: str) -> str:
+    """Return what is wrong with a reply. An answer that the target did not give at that moment is nothing of the file,
+    nor is one for nobody."""
+    told = f"{reply.request.method} {printable(reply.request.path)}: {error}"
+    return Misread(told) if reply.answer.error and _main(reply).status < 500 else told
 
 
 def describe_answer(answer: Answer) -> str:

@@ -4,13 +4,18 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
+
+import psutil
 
 from deploy import ClusterError, Member, MemberState, Role
 from deploy.compose.docker import PROJECT_LABEL, Container, Engine
+from deploy.steps import run_all
 from deploy.waiting import holds_within
 from loadtest.described.description import TargetDescription
-from loadtest.described.runtime import SECONDS_TO_STOP, DescribedCluster, name_members, role_of, run_all
+from loadtest.described.names import name_members, role_of
+from loadtest.described.runtime import SECONDS_TO_STOP, DescribedCluster
 from proxy.settings import did_you_mean
 
 _SECONDS_TO_DESCRIBE = 30.0
@@ -109,7 +114,33 @@ class ServicesCluster(DescribedCluster):
             raise ClusterError(f"the project {self._project} does not run: start it, or give runtime.file")
         self._set_up()
         self._volumes, self._mounted, self._is_ours = self._list_volumes(), set(), True
+        self._note()
         self._compose("up", "--detach", timeout=self.runtime.start_timeout)
+
+    def _list_own(self) -> dict[str, Any]:
+        if not self._is_ours:
+            return {}
+        kept = {"volumes": sorted(self._volumes), "mounted": sorted(self._mounted)}
+        return {"is_ours": True, "had_containers": self._had_containers, **kept}
+
+    def _take_over(self, own: Mapping[str, Any]) -> None:
+        if own:
+            self._is_ours, self._had_containers = True, own["had_containers"]
+            self._volumes, self._mounted = set(own["volumes"]), set(own["mounted"])
+            self._end_commands()
+
+    def _end_commands(self) -> None:
+        """End the commands of compose that are under way: what they make would be left."""
+        mine = [one for one in psutil.process_iter(["environ"]) if self._is_command(one.info["environ"] or {})]
+        for process in mine:
+            with suppress(psutil.NoSuchProcess):
+                process.terminate()
+        for process in psutil.wait_procs(mine, SECONDS_TO_STOP)[1]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    def _is_command(self, environment: Mapping[str, str]) -> bool:
+        return environment.get("STATE") == str(self.state_folder)
 
     def _stop(self) -> None:
         if not self._is_ours:
@@ -162,14 +193,15 @@ class ServicesCluster(DescribedCluster):
     def _scale(self, nodes: int) -> None:
         (service,) = self._services(Role.NODE)
         self._note_mounts()  # of containers that go now, too
+        self._note()
         more = ("--no-deps", "--no-recreate", "--no-build", "--scale", f"{service}={nodes}", service)
         self._compose("up", "--detach", *more, timeout=self.runtime.start_timeout)
         if not holds_within(lambda: self.node_count == nodes, self.runtime.start_timeout, _POLL):
             raise ClusterError(f"{self._project} has {self.node_count} containers of {service}, not {nodes}")
 
-    def _require_alive(self) -> None:
-        if self._is_ours:  # what was found running was started by somebody who has seen it
-            super()._require_alive()
+    def _require_alive(self, *names: str) -> None:
+        if names or self._is_ours:  # what was found running was started by somebody who has seen it
+            super()._require_alive(*names)
 
     def _find_end(self, name: str) -> str:
         container = self._container(name)

@@ -61,7 +61,7 @@ def read_description(path: Path) -> TargetDescription:
     """Read and check a file. Raises DescriptionError with one line for each mistake."""
     document = TomlDocument(path)
     file = document.convert(TargetFile)
-    for place, what in _find_mistakes(file, path):
+    for place, what in (*_find_mistakes(file, path), *_find_empty_roles(document.values)):
         document.complain(place, what)
     document.check()
     return TargetDescription(path, file, document)
@@ -199,6 +199,13 @@ def _check_runtime(runtime: Runtime) -> Iterator[tuple[Place, str]]:
             yield ("runtime", "store_proxy", key), f"runtime.store_proxy.{key} must be HOST:PORT, not {value!r}: {why}"
     yield from _check_texts(("runtime",), msgspec.to_builtins(runtime))
     yield from _check_names(("runtime", "environment"), runtime.environment)
+
+
+def _find_empty_roles(values: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    """Yield the roles that the text of a file has without members: left out, they would be empty, too."""
+    for role, names in values.get("runtime", {}).get("roles", {}).items():
+        if not names:
+            yield ("runtime", "roles", role), f"runtime.roles.{role} must name a member, or be left out"
 
 
 def _check_member(place: Place, member: MemberSpec) -> Iterator[tuple[Place, str]]:

@@ -3,10 +3,11 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from loadtest.described.compose_file import ComposeService
+from loadtest.described.cookie_name import find_cookie_name
 
 _MOST_BYTES = 1_000_000
 
@@ -220,20 +221,32 @@ _DEPENDENCIES = (
 
 
 def find_framework(nodes: Sequence[ComposeService]) -> tuple[Framework, str]:
-    """Return the framework of the first node that shows one, and the reason."""
+    """Return the framework of the first node that shows one, and the reason. Its cookie is that of the node's sources,
+    where they name it."""
     for node in nodes:
-        texts = _read_dependencies(node.build)
-        for framework in FRAMEWORKS:
-            for name, text in texts.items():
-                if found := next((one for one in framework.packages if _has(text, one)), None):
-                    return framework, f"{name} of {node.name} has {found}"
-            if any(file in texts for file in framework.files):
-                return framework, f"{node.name} is {framework.name}"
-        text = " ".join([node.product, *node.words, *node.environment])
-        for framework in FRAMEWORKS:
-            if found := next((one for one in framework.words if _has(text, one)), None):
-                return framework, f"{found} of {node.name} points to {framework.name}"
+        found = _recognize(node)
+        if found is None:
+            continue
+        framework, why = found
+        cookie, where = find_cookie_name(framework.name, node.build, node.environment)
+        return (replace(framework, cookie=cookie), f"so in {where} of {node.name}") if cookie else (framework, why)
     return UNKNOWN, "nothing shows the framework"
+
+
+def _recognize(node: ComposeService) -> tuple[Framework, str] | None:
+    """Return the framework of a node by its files of dependencies, else by its image, command and variables."""
+    texts = _read_dependencies(node.build)
+    for framework in FRAMEWORKS:
+        for name, text in texts.items():
+            if found := next((one for one in framework.packages if _has(text, one)), None):
+                return framework, f"{name} of {node.name} has {found}"
+        if any(file in texts for file in framework.files):
+            return framework, f"{node.name} is {framework.name}"
+    text = " ".join([node.product, *node.words, *node.environment])
+    for framework in FRAMEWORKS:
+        if found := next((one for one in framework.words if _has(text, one)), None):
+            return framework, f"{found} of {node.name} points to {framework.name}"
+    return None
 
 
 def _has(text: str, word: str) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
@@ -16,10 +17,12 @@ import psutil
 from deploy import ClusterError, Member, MemberState, Role
 from deploy.files import read_last_lines
 from deploy.local.processes import Breakable, ProcessReaper
+from deploy.steps import run_all
 from deploy.waiting import holds_within
 from loadtest.described.description import TargetDescription
 from loadtest.described.file import MemberSpec
-from loadtest.described.runtime import SECONDS_TO_STOP, DescribedCluster, name_members, role_of, run_all
+from loadtest.described.names import name_members, role_of
+from loadtest.described.runtime import SECONDS_TO_STOP, DescribedCluster
 from loadtest.faults import Ability
 
 _ORDER = (Role.STORE, Role.SENTINEL, Role.NODE, Role.PROXY)
@@ -185,6 +188,18 @@ class ProcessesCluster(DescribedCluster):
                 del self._broken[name]
         super()._repair()
 
+    def _outlives(self, name: str) -> bool:
+        return name in self._found
+
+    def _list_own(self) -> dict[str, Any]:
+        return {"found": [name for name in self._broken if self._outlives(name)]}
+
+    def _take_over(self, own: Mapping[str, Any]) -> None:
+        for name in own["found"]:
+            self._found.add(name)
+            if (process := self._read_pid_file(name)) is not None:
+                self._processes[name] = process
+
     def _refuse(self, ability: Ability, name: str) -> str:
         if ability is Ability.PAUSE or self._spec(name).start is not None:
             return ""
@@ -200,9 +215,9 @@ class ProcessesCluster(DescribedCluster):
         self._process(name).resume()
 
     def _restart(self, name: str) -> None:
-        process = self._process(name)
-        process.terminate()
-        process.wait_ended(SECONDS_TO_STOP)
+        if (process := self._processes.get(name)) is not None:
+            process.terminate()
+            process.wait_ended(SECONDS_TO_STOP)
         self._launch(name)
         self._wait_started(name)
 
@@ -218,12 +233,12 @@ class ProcessesCluster(DescribedCluster):
         """Start a member: one that was found in a way that lets it run on afterwards."""
         spec, own = self._spec(name), self._own[name]
         assert spec.start is not None, "refused before"
-        assert self._reaper is not None
         command = [self.fill(word, member=own) for word in shlex.split(spec.start)]
         folder = self.description.resolve(spec.folder or ".")
         environment = self.environment(own)
         try:
             if name not in self._found:
+                assert self._reaper is not None
                 self._processes[name] = self._reaper.start(command, environment, self._log(name), folder)
                 return
             with self._log(name).open("ab") as log:

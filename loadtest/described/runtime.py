@@ -9,11 +9,11 @@ import os
 import shlex
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from deploy import (
     ClusterError,
@@ -29,10 +29,13 @@ from deploy import (
 from deploy.local.state import StateDir
 from deploy.redis.control import BaseStoreControl
 from deploy.spec import MOST_NODES
+from deploy.steps import run_all
 from deploy.waiting import holds_within
 from loadtest.described.answers import answers
-from loadtest.described.command import run_command
+from loadtest.described.command import DoneCommand, run_command
 from loadtest.described.description import TargetDescription
+from loadtest.described.guard import Guard, ToUndo
+from loadtest.described.names import role_of
 from loadtest.faults import Ability, Need
 from proxy import Balance
 
@@ -60,6 +63,7 @@ class DescribedCluster(ABC):
         self._broken: dict[str, None] = {}
         """Members that were changed and are not repaired yet."""
         self._scaled_from: int | None = None
+        self._guard = Guard(description.path)
 
     @abstractmethod
     def members(self) -> tuple[Member, ...]: ...
@@ -150,8 +154,8 @@ class DescribedCluster(ABC):
             text = text.replace(f"{{{name}}}", value)
         return text
 
-    def run(self, command: str, *place: str, timeout: float | None = None, **values: str) -> str:
-        """Run a shell command of the file, which stands at `place`; return its output."""
+    def run(self, command: str, *place: str, timeout: float | None = None, **values: str) -> DoneCommand:
+        """Run a shell command of the file, which stands at `place`."""
         text = self.fill(command, **{name: shlex.quote(value) for name, value in (self._places | values).items()})
         what = f"{self.description.where(*place)}: {'.'.join(place)}"
         for_ = f" for {value}" if (value := values.get("member", "")) else ""
@@ -183,6 +187,7 @@ class DescribedCluster(ABC):
         finally:
             self._broken.clear()
             self._scaled_from = None
+            self._guard.close()
             proxy, self._fault_proxy = self._fault_proxy, None
             state, self._state = self._state, None
             try:
@@ -191,6 +196,13 @@ class DescribedCluster(ABC):
             finally:
                 state.close()
                 state.remove()
+
+    def take_over(self, left: ToUndo) -> None:
+        """Go on where a command was killed: what it left can be stopped."""
+        self._state = StateDir.reopen(Path(left.state)) or StateDir(None)  # it has gone with processes
+        self._broken = dict.fromkeys(left.broken)
+        self._scaled_from = left.scaled_from
+        self._take_over(left.own)
 
     def wait_ready(self, timeout: float = 30.0, *, starting: bool = False) -> None:
         waiting = [member.name for member in self.members() if member.state is MemberState.RUNNING]
@@ -208,7 +220,7 @@ class DescribedCluster(ABC):
     def kill(self, name: str) -> None:
         self._require(Ability.KILL, name)
         if self._find(name).state is not MemberState.ENDED:
-            self._broken[name] = None
+            self._note(broken=name)
             self._kill(name)
 
     def pause(self, name: str) -> None:
@@ -217,22 +229,28 @@ class DescribedCluster(ABC):
         if state is MemberState.ENDED:
             raise ClusterError(f"{self.show(name)} has ended and cannot be paused: restart it first")
         if state is not MemberState.PAUSED:
-            self._broken[name] = None
+            self._note(broken=name)
             self._pause(name)
 
     def resume(self, name: str) -> None:
         if self._find(name).state is MemberState.PAUSED:
             self._resume(name)
-            self._broken.pop(name, None)
+            self._note(mended=name)
 
     def restart(self, name: str) -> None:
         self._require(Ability.RESTART, name)
         self._find(name)
-        self._broken[name] = None
+        self._note(broken=name)
         self._restart(name)
-        if not holds_within(lambda: self._is_ready(name), self.runtime.start_timeout, _POLL):
+
+        def is_ready() -> bool:
+            if not (ready := self._is_ready(name)):
+                self._require_alive(name)
+            return ready
+
+        if not holds_within(is_ready, self.runtime.start_timeout, _POLL):
             raise ClusterError(f"{self.show(name)} did not answer within {self.runtime.start_timeout:g} s")
-        self._broken.pop(name, None)
+        self._note(mended=name)
 
     def scale(self, nodes: int) -> None:
         if why := self._refuse_scale():
@@ -242,9 +260,11 @@ class DescribedCluster(ABC):
             return
         if self._scaled_from is None:
             self._scaled_from = count
+        self._note()
         self._scale(nodes)
         if nodes == self._scaled_from:
             self._scaled_from = None
+        self._note()
         self.wait_ready(self.runtime.start_timeout)
 
     def drain(self, name: str) -> None:
@@ -284,6 +304,27 @@ class DescribedCluster(ABC):
     def _stop(self) -> None:
         """End what was started, first gracefully and after some seconds by force."""
 
+    def _note(self, *, broken: str = "", mended: str = "") -> None:
+        """Note a member, and tell the guard what there is to undo if this process is killed from now on."""
+        self._broken |= {broken: None} if broken else {}
+        self._broken.pop(mended, None)
+        going_on, own = tuple(filter(self._outlives, self._broken)), self._list_own()
+        state = str(self.state_folder.parent)
+        left = ToUndo(state=state, broken=going_on, scaled_from=self._scaled_from, own=own)
+        self._guard.note(left if going_on or self._scaled_from is not None or any(own.values()) else None)
+
+    def _outlives(self, _name: str) -> bool:
+        """Return whether a member goes on, as it is, after this process was killed."""
+        return True
+
+    @abstractmethod
+    def _list_own(self) -> dict[str, Any]:
+        """Return what the runtime itself has to undo, for `_take_over`; empty values are nothing."""
+
+    @abstractmethod
+    def _take_over(self, own: Mapping[str, Any]) -> None:
+        """Take over what `_list_own` has returned."""
+
     def _find_end(self, _name: str) -> str:
         """Return how a member has failed to start: "has ended"; empty if it may still answer."""
         return ""
@@ -319,34 +360,23 @@ class DescribedCluster(ABC):
             return answers(spec.ready)
         return self._find(name).state is MemberState.RUNNING
 
-    def _set_up(self) -> None:
-        if (command := self.runtime.setup) is not None:
-            self.run(command, "runtime", "setup", timeout=self.runtime.start_timeout)
+    def _set_up(self) -> DoneCommand | None:
+        command = self.runtime.setup
+        return None if command is None else self.run(command, "runtime", "setup", timeout=self.runtime.start_timeout)
 
     def _repair(self) -> None:
         """Repair every member that was changed, and the number of nodes, as far as that is possible."""
-        errors: list[ClusterError] = []
 
-        @contextmanager
-        def noting() -> Iterator[None]:
-            try:
-                yield
-            except ClusterError as error:
-                errors.append(error)
+        def repair(name: str, state: MemberState, how: Callable[[str], None]) -> None:
+            if self._find(name).state is state:
+                how(name)
 
-        for state, repair in ((MemberState.PAUSED, self.resume), (MemberState.ENDED, self.restart)):
-            for name in tuple(self._broken):
-                with noting():
-                    if self._find(name).state is state:
-                        repair(name)
-        if self._scaled_from is not None:
-            with noting():
-                self.scale(self._scaled_from)
-        if errors:
-            raise errors[0]
+        hows = ((MemberState.PAUSED, self.resume), (MemberState.ENDED, self.restart))
+        steps = [partial(repair, name, *how) for how in hows for name in self._broken]
+        run_all(steps if self._scaled_from is None else [*steps, partial(self.scale, self._scaled_from)])
 
-    def _require_alive(self) -> None:
-        for name in self.own_names():
+    def _require_alive(self, *names: str) -> None:
+        for name in names or self.own_names():
             if why := self._find_end(name):
                 raise ClusterError(f"{self.show(name)} {why}: {self._last_line(name)}")
 
@@ -363,31 +393,3 @@ class DescribedCluster(ABC):
     def _require(self, ability: Ability, name: str) -> None:
         if why := self.refuse(Need(ability, name)):
             raise ClusterError(f"cannot {ability} {name}: {why}")
-
-
-def run_all(steps: Iterable[Callable[[], object]]) -> None:
-    """Run each step, also after one that fails; then raise the first ClusterError."""
-    errors: list[ClusterError] = []
-    for step in steps:
-        try:
-            step()
-        except ClusterError as error:
-            errors.append(error)
-    if errors:
-        raise errors[0]
-
-
-def name_members(by_role: Mapping[Role, list[str]]) -> dict[str, str]:
-    """Return the name of each member, and its own: nodes and Sentinels have numbers, others where there are several."""
-    named: dict[str, str] = {}
-    for role in Role:
-        own = by_role.get(role, [])
-        numbered = len(own) > 1 or role in {Role.NODE, Role.SENTINEL}
-        for number, name in enumerate(own, 1):
-            named[f"{role}-{number}" if numbered else str(role)] = name
-    return named
-
-
-def role_of(name: str) -> Role:
-    """Return the role of a member with this name."""
-    return Role(name.partition("-")[0])

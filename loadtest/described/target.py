@@ -11,6 +11,7 @@ from loadtest.checker import Kind
 from loadtest.claims.claim import Sight
 from loadtest.conversation import Conversation
 from loadtest.described.adapter import DescribedAdapter
+from loadtest.described.check import find_misread
 from loadtest.described.description import TargetDescription
 from loadtest.described.file import TargetFile
 from loadtest.described.runtime import DescribedCluster
@@ -82,7 +83,8 @@ class DescribedTarget:
             self.cluster.stop()
 
     def prepare(self) -> None:
-        """Look as a visitor, and make the users. Raises TargetError and ClusterError."""
+        """Look as a visitor, make the users, and see that each request is answered as described. Raises TargetError
+        and ClusterError."""
         with answering(self.url, certificate_hint(self.described)):
             browser, look = make_browser(self), Operation(Action.LOOK)
             exchange = self.adapter.exchange_of(self.adapter.requests.look, look, "", "", browser.value)
@@ -92,6 +94,10 @@ class DescribedTarget:
             what = f"{reply.request.method} {reply.request.path}"
             raise TargetError(f"{where}: {what} is not answered as described: {reply.answer.error}")
         make_users(self, self.adapter, self.described, self.cluster)
+        if misread := find_misread(self):
+            first, *more = misread
+            rest = f"; `session-cluster target check {self.described.path}` shows {len(more)} more" if more else ""
+            raise TargetError(f"{first}{rest}")
 
 
 def find_lacks(file: TargetFile, name: str) -> dict[Kind | Sight, str]:

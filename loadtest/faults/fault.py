@@ -4,9 +4,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import NamedTuple
 
-from deploy import Cluster, ClusterError, MemberState
+from deploy import Cluster, MemberState
+from deploy.steps import run_all
 
 Operation = Callable[[Cluster], None]
 
@@ -79,14 +81,7 @@ def fault_sequence(*faults: Fault, pause: float = 0.0) -> Fault:
 
     def undo(cluster: Cluster) -> None:
         """Undo all of them, even if one undo fails; then raise the first error."""
-        errors = []
-        for fault in reversed(faults):
-            try:
-                fault.undo(cluster)
-            except ClusterError as error:
-                errors.append(error)
-        if errors:
-            raise errors[0]
+        run_all(partial(fault.undo, cluster) for fault in reversed(faults))
 
     return Fault(
         what=", ".join(fault.what for fault in faults),

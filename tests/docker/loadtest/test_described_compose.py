@@ -16,8 +16,10 @@ from loadtest.described.description import read_description
 from loadtest.described.make import make_cluster
 from loadtest.described.runtime import DescribedCluster
 from loadtest.results import read_results
+from tests.support.broken_target import BROKEN_TARGET
 from tests.support.commands import run_command
 from tests.support.described import write_target
+from tests.support.waiting import wait_until
 
 SHOP = Path(__file__).with_name("shop")
 
@@ -45,6 +47,10 @@ roles.store = ["cache"]
         command = ["env", f"SHOP_PORT={self.port}", "docker", "compose", "-p", self.name]
         file = str(self.folder / "shop" / "compose.yaml")
         return subprocess.run([*command, "-f", file, *words], check=True, capture_output=True, text=True).stdout
+
+    def states(self) -> list[str]:
+        """Return the state of each container with its service: "web running"."""
+        return sorted(filter(None, self.compose("ps", "--all", "--format", "{{.Service}} {{.State}}").split("\n")))
 
     def left(self) -> list[str]:
         """Containers and volumes of the project."""
@@ -89,6 +95,27 @@ def test_a_project_is_started_broken_scaled_repaired_and_removed(project: ShopPr
     assert project.left() == []
 
 
+def test_a_project_that_was_started_ends_even_if_the_command_is_killed(project: ShopProject) -> None:
+    words = [str(project.file), "pause store", "scale 3"]
+    with subprocess.Popen([*BROKEN_TARGET, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as command:
+        assert command.stdout is not None
+        assert command.stdout.readline()
+        assert len(project.left()) >= 5
+        command.kill()
+    wait_until(lambda: project.left() == [], "containers and volumes go", timeout=90.0)
+
+
+def test_a_project_that_was_found_is_repaired_even_if_the_command_is_killed(project: ShopProject) -> None:
+    project.compose("up", "--detach", "--wait")
+    words = [str(project.file), "pause store", "kill node-2"]
+    with subprocess.Popen([*BROKEN_TARGET, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as command:
+        assert command.stdout is not None
+        assert command.stdout.readline()
+        command.kill()
+    running = ["cache running", "front running", "web running", "web running"]
+    wait_until(lambda: project.states() == running, "the project runs as before", timeout=90.0)
+
+
 @pytest.mark.alone
 def test_an_outage_of_a_project_that_was_found_running_which_runs_on(project: ShopProject, tmp_path: Path) -> None:
     project.compose("up", "--detach", "--wait")
@@ -101,8 +128,7 @@ def test_an_outage_of_a_project_that_was_found_running_which_runs_on(project: Sh
     claims = {one.claim: one for one in outage.claims}
     assert claims["writes are refused with an error"].holds
     assert claims["the cluster is steady after the undo"].holds
-    states = project.compose("ps", "--all", "--format", "{{.Service}} {{.State}}").split("\n")
-    assert sorted(filter(None, states)) == ["cache running", "front running", "web running", "web running"]
+    assert project.states() == ["cache running", "front running", "web running", "web running"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """`session-cluster target check`: each request once, and every mistake in one line with its line in the file."""
 
+import itertools
 import ssl
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import trustme
 from click.testing import CliRunner
 
 from loadtest.cli.target import target
+from loadtest.described.description import read_description
+from loadtest.described.target import DescribedTarget
+from loadtest.target import TargetError
 from tests.support.plain_shop import FILE, PlainShop, serving_shop
 
 
@@ -69,6 +73,45 @@ def test_a_token_that_is_not_on_the_page_is_one_line(tmp_path: Path) -> None:
     status, printed = check(tmp_path, PlainShop(), ("input[name=token]", "input[name=tokn]"))
     assert status == 1
     assert "did not make user1@example.org: no token from /signup: it has none" in printed
+
+
+def prepare(tmp_path: Path, shop: PlainShop, old: str, new: str) -> None:
+    """Prepare a target for a load, after a change of the file."""
+    with serving_shop(shop) as url:
+        (tmp_path / "shop.toml").write_text(FILE.replace(old, new, 1).replace("URL", url))
+        DescribedTarget(read_description(tmp_path / "shop.toml")).prepare()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "at", "complaint"),
+    [
+        ('path = "/count"', 'path = "/cuont"', "[requests.count]", "POST /cuont: status 404"),
+        ('"data-n"', '"id"', "[requests.count]", "POST /count: the counter is 'count', and not a number"),
+        ('"#user" }', '"#count" }', "[requests.look]", "shows '0 visits' and not 'user6@example.org'"),
+        (
+            'attribute = "data-n"',
+            'regex = "x"',
+            "[requests.count]",
+            "the counter is 0, after 2 requests count: read it",
+        ),
+    ],
+)
+def test_no_load_starts_where_an_answer_is_not_as_described(
+    tmp_path: Path, old: str, new: str, at: str, complaint: str
+) -> None:
+    with pytest.raises(TargetError) as error:
+        prepare(tmp_path, PlainShop(), old, new)
+    assert f"{tmp_path}/shop.toml:{line_of(at)}: {at[1:-1]}: {complaint}" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_load_starts_where_only_the_application_is_wrong(tmp_path: Path) -> None:
+    """It is to be found by the load, with all requests that prove it."""
+    prepare(tmp_path, PlainShop(loses_counts=True, revives=True), "", "")
+    shop = PlainShop(crosses=True)
+    shop.numbers = itertools.count(17)  # so that the page after the login of the check is a visitor's
+    prepare(tmp_path, shop, "", "")
+    assert next(shop.numbers) > 30, "it made another visit"
 
 
 def test_a_logout_that_ends_nothing_is_seen(tmp_path: Path) -> None:

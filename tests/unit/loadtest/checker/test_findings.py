@@ -501,7 +501,7 @@ def test_the_values_of_an_expired_session_are_no_lost_updates() -> None:
     ("script", "kind", "index", "words"),
     [
         (new().visit(1).look(user=None), Kind.SESSION_LOST, 2, "alice had logged in"),
-        (new().visit(1).visit(2).look(visits=1), Kind.UPDATE_LOST, 3, "visits 1, of at least 2"),
+        (new().visit(1).visit(2).look(visits=1), Kind.UPDATE_LOST, 3, "a count of 1, of at least 2"),
         (new().visit(1).visit(2).look(visits=1).look(visits=2), Kind.STALE_READ, 3, "later answers show them all"),
         (new().visit(1).logout().look(visits=1), Kind.REVIVED, 3, "logged in again"),
         (early().visit(1, at=(2, 5)).visit(1, at=(3, 6)), Kind.UPDATE_LOST, 1, "overwritten"),

@@ -95,6 +95,10 @@ def test_a_login_gets_its_token_from_a_page_and_follows_its_redirects() -> None:
         ([(200, {}, FORM), (200, {}, FORM)], Answer(FAIL, error="status 200, and no redirect to /")),
         ([(200, {}, FORM), (302, {"Location": "/x"}, b"")], Answer(FAIL, error="redirects to /x, and not to /")),
         ([(200, {}, FORM), (302, {"Location": "/"}, b""), (500, {}, b"")], Answer(UNKNOWN, error="GET /: status 500")),
+        (
+            [(200, {}, FORM), (302, {"Location": "/"}, b""), (200, {}, b"")],
+            Answer(UNKNOWN, error="it leads to /, which shows nobody: refused, or lost"),
+        ),
         ([(200, {}, FORM), *[(302, {"Location": "/"}, b"")] * 6], Answer(UNKNOWN, error="more than 5 redirects")),
     ],
 )
@@ -214,6 +218,38 @@ def test_a_write_whose_repetition_leads_nowhere_has_an_unknown_outcome(
     moved = [(308, {"Location": location} if location else {}, b"")] * hops
     found = talk(adapter(), action, *FORM_OF_LOGIN.get(action, []), *moved, browser=known())[1]
     assert found == Answer(UNKNOWN, error=error)
+
+
+@pytest.mark.parametrize("action", [Action.VISIT, Action.ADD, Action.LOGOUT])
+def test_a_write_that_is_refused_on_another_page_may_have_been_carried_out_before(action: Action) -> None:
+    """Applications answer 307 after a write, too: the redirects of FastAPI have that status."""
+    script: list[Scripted] = [(307, {"Location": "/?x=1"}, b""), (405, {}, b"")]
+    answer = Answer(UNKNOWN, error="status 405, repeated as POST /?x=1")
+    assert talk(adapter(), action, *script, browser=known())[1] == answer
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("location", ["/count/?by=1", "/count?by=1"])
+def test_a_write_by_get_that_is_sent_to_its_own_path_is_repeated_there(status: int, location: str) -> None:
+    """The server adds a slash, or sets a cookie first: nothing was counted so far."""
+    to = adapter(count={"path": "/count?by=1", "method": "GET"})
+    sent, answer = talk(
+        to, Action.VISIT, (status, {"Location": location}, b""), (200, {}, b"count: 7"), browser=known()
+    )
+    assert [(one.method, one.path) for one in sent] == [("GET", "/count?by=1"), ("GET", location)]
+    assert answer == Answer(OK, visits=7)
+
+
+@pytest.mark.parametrize("location", ["/count", "/count/", "/cart"])
+def test_a_write_by_get_that_leads_to_another_page_was_carried_out(location: str) -> None:
+    to = adapter(count={"path": "/count?by=1", "method": "GET", "counter": None})
+    (_,), answer = talk(to, Action.VISIT, (302, {"Location": location}, b""), browser=known())
+    assert answer == Answer(OK)
+
+
+def test_a_form_that_is_moved_for_good_to_a_path_with_a_slash_has_an_unknown_outcome() -> None:
+    answer = Answer(UNKNOWN, error="status 301 to /count/, where browsers send GET: give this path")
+    assert talk(adapter(), Action.VISIT, (301, {"Location": "/count/"}, b""), browser=known())[1] == answer
 
 
 def test_a_write_that_is_sent_to_the_login_is_not_repeated_there() -> None:

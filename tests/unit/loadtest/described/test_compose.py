@@ -72,7 +72,7 @@ def test_commands_of_compose_know_the_state_folder_while_the_target_runs(
     tmp_path: Path, engine: type[FakeEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = ServicesCluster(write_target(tmp_path, RUNTIME))
-    monkeypatch.setattr(cluster, "_require_alive", lambda: None)
+    monkeypatch.setattr(cluster, "_require_alive", lambda *_: None)
     for _ in range(2):  # each run has a folder of its own
         engine.ran.clear()
         with cluster:
@@ -87,7 +87,7 @@ def test_anonymous_volumes_of_a_project_go_with_it(
     tmp_path: Path, engine: type[FakeEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = ServicesCluster(write_target(tmp_path, RUNTIME))
-    monkeypatch.setattr(cluster, "_require_alive", lambda: None)
+    monkeypatch.setattr(cluster, "_require_alive", lambda *_: None)
     before = set(engine.volumes)
     with cluster:
         assert {"anonymous-1", "anonymous-2", "shop_data"} <= engine.volumes
@@ -103,7 +103,7 @@ def test_a_container_that_cannot_be_unpaused_does_not_keep_the_project(
     tmp_path: Path, engine: type[FakeEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = ServicesCluster(write_target(tmp_path, RUNTIME))
-    monkeypatch.setattr(cluster, "_require_alive", lambda: None)
+    monkeypatch.setattr(cluster, "_require_alive", lambda *_: None)
     before = set(engine.volumes)
     cluster.start()
 

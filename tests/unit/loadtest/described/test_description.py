@@ -117,6 +117,7 @@ def test_every_key_has_the_line_that_it_is_in(tmp_path: Path) -> None:
         ('"processes"', '"proceses"', "39: runtime.kind must not be 'proceses': did you mean 'processes'?"),
         ('"processes"', '"docker"', "39: runtime.kind must not be 'docker': choose one of compose, processes, c"),
         ('["redis"]', '["redis", "web-1"]', "44: web-1 must have one role, and once"),
+        ('["redis"]', "[]", "44: runtime.roles.store must name a member, or be left out"),
         ("members.web-1", "members.web-3", "46: runtime.members.web-3 has no role: did you mean 'web-2'?"),
         ("[csrf]", "csrf", "13: not TOML: Expected '=' after a key in a key/value pair"),
         ("127.0.0.1:8000", "127.0.0.1:8000/shop", "2: url must be http://HOST[:PORT] or https://HOST[:PORT], not"),

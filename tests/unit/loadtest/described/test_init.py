@@ -212,3 +212,83 @@ def test_the_compose_files_of_the_project_are_understood() -> None:
         text = describe_compose(compose, compose.parent / "shop.toml")
         assert 'node = ["node-1", "node-2", "node-3"]' in text
         assert f'cookie = "{"sessionid" if name == "django" else "PHPSESSID"}"' in text
+
+
+PACKAGE = '{"dependencies": {"express-session": "1"}}'
+APPLICATIONS = {
+    "express": ("package.json", PACKAGE, "server.js", "app.use(session({\n  secret: 'x', name: 'shop.sid',\n}))"),
+    "express, nested": (
+        *("package.json", PACKAGE, "src/app.ts"),
+        "import Session from 'express-session'\n"
+        "const options: SessionOptions = {\n"
+        "  // name: 'old.sid',\n"
+        "  cookie: { name: 'none', secure: true }, genid: () => makeId({ name: 'none' }),\n"
+        '  "name": process.env.COOKIE || "shop.sid",\n'
+        "}\n"
+        "app.use(Session(options))",
+    ),
+    "express, variable": ("package.json", PACKAGE, "a.js", "app.use(session({ name: process.env.COOKIE_NAME }))"),
+    "koa": (
+        "package.json",
+        '{"dependencies": {"koa-session": "7"}}',
+        "a.js",
+        "app.use(session({key: 'shop.sid'}, app))",
+    ),
+    "flask": (
+        "requirements.txt",
+        "flask\n",
+        "app.py",
+        '# SESSION_COOKIE_NAME="a"\napp.config["SESSION_COOKIE_NAME"] = "shop.sid"',
+    ),
+    "django": (
+        *("requirements.txt", "Django==5", "shop/settings.py"),
+        'SESSION_COOKIE_NAME = os.environ.get("NAME_OF_COOKIE", "shop.sid")',
+    ),
+    "starlette": (
+        "requirements.txt",
+        "starlette",
+        "a.py",
+        "app.add_middleware(SessionMiddleware, session_cookie='shop.sid')",
+    ),
+    "spring": (
+        "pom.xml",
+        "spring-boot",
+        "src/main/resources/application.yml",
+        "server:\n  servlet:\n    session:\n      timeout: 5m\n      cookie:\n        name: shop.sid\n",
+    ),
+    "rails": (
+        "Gemfile",
+        "gem 'rails'",
+        "config/s.rb",
+        "Rails.application.config.session_store :redis_store, key: 'shop.sid'",
+    ),
+    "php": ("index.php", "<?php session_name('shop.sid'); session_start();", "b.php", ""),
+}
+
+
+@pytest.mark.parametrize("files", APPLICATIONS.values(), ids=APPLICATIONS)
+def test_the_name_of_the_cookie_is_that_of_the_sources(tmp_path: Path, files: tuple[str, str, str, str]) -> None:
+    dependencies, text, source, code = files
+    for name, content in ((dependencies, text), (source, code), ("node_modules/x/a.js", "session({name: 'other'})")):
+        (tmp_path / "web" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "web" / name).write_text(content)
+    file, printed = init(tmp_path, "services: {web: {build: web, environment: {COOKIE_NAME: shop.sid}}}")
+    assert file.file.cookie == "shop.sid"
+    place = (source if code else dependencies) + ":"
+    assert any(line.startswith(f'cookie = "shop.sid"  # guess: so in {place}') for line in printed.splitlines())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "app.use(session({ name: cookieName, secret: 'x' }))",
+        "app.use(session({ name: `${shop}.sid` }))",
+        "session(",
+        "",
+    ],
+)
+def test_a_name_that_is_not_in_the_sources_is_the_one_of_the_framework(tmp_path: Path, code: str) -> None:
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "package.json").write_text(PACKAGE)
+    (tmp_path / "web" / "server.js").write_text(code)
+    assert init(tmp_path, "services: {web: {build: web}}")[0].file.cookie == "connect.sid"

@@ -9,15 +9,18 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
 from deploy import ClusterError, MemberState, Role
 from deploy.local.processes import ProcessReaper
 from loadtest import faults
+from loadtest.described import commands
 from loadtest.described import runtime as runtimes
 from loadtest.described.command import run_command
 from loadtest.described.commands import CommandsCluster
+from loadtest.described.guard import ToUndo
 from loadtest.described.processes import FoundProcess, ProcessesCluster
 from loadtest.faults import Ability, Need
 from tests.support.described import write_target
@@ -117,6 +120,62 @@ def test_a_runtime_says_what_it_cannot_do(tmp_path: Path) -> None:
     assert cluster.refuse(Need(Ability.STORE_PROXY)) == "the file has no runtime.store_proxy before the store"
     with pytest.raises(ClusterError, match="cannot pause node-1: the runtime commands has no action resume"):
         cluster.pause("node-1")
+
+
+def alone(tmp_path: Path, restart: str, more: str = "", setup: str = "true") -> CommandsCluster:
+    """Return one member that is ready while the file "up" is there."""
+    text = f"""
+[runtime]
+kind = "commands"
+roles.node = ["web"]
+setup = "{setup}"
+[runtime.actions]
+kill = "true"
+restart = "{restart}"
+ready = "test -e up"
+{more}
+"""
+    return CommandsCluster(write_target(tmp_path, text))
+
+
+NO_PORT = "sh -c 'echo no port >&2' &"
+ENDS = "echo running > state; (sleep 0.1; echo no port; echo ended > state) &"
+BOTH = 'state = "cat state || echo running"\nlog = "echo no port"'
+
+
+@pytest.mark.parametrize(
+    ("restart", "more"), [(NO_PORT, ""), (ENDS, 'state = "cat state || echo running"'), (ENDS, BOTH)]
+)
+def test_a_member_that_ends_after_its_restart_is_said_long_before_the_timeout(
+    tmp_path: Path, restart: str, more: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "_SECONDS_GONE", 0.2)
+    monkeypatch.setattr(commands, "_SECONDS_KNOWN", 0.0)
+    (tmp_path / "up").touch()
+    with alone(tmp_path, restart, more) as cluster:
+        (tmp_path / "up").unlink()
+        begin = time.monotonic()
+        with pytest.raises(ClusterError) as error:
+            cluster.restart("node-1")
+        assert time.monotonic() - begin < 20, "it is 60 s until the timeout"
+        (tmp_path / "up").touch()
+    assert str(error.value) == "node-1 (web) has ended: no port"
+
+
+def test_a_setup_whose_servers_have_ended_is_said_with_what_they_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "_SECONDS_GONE", 0.2)
+    with pytest.raises(ClusterError, match=r"^node-1 \(web\) has ended: .*no-such-server: not found$"):
+        alone(tmp_path, "true", setup="no-such-server &").start()
+
+
+def test_members_that_come_up_after_their_setup_are_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where what the setup put into the background has ended, as a daemon's starter does."""
+    monkeypatch.setattr(commands, "_SECONDS_KNOWN", 0.0)
+    looks = 'state = "test -e up && echo running || echo ended"'
+    with alone(tmp_path, "true", looks, setup="(sleep 0.2; touch up) &") as cluster:
+        assert state(cluster, "node-1") is MemberState.RUNNING
 
 
 def test_a_state_that_is_none_is_said(tmp_path: Path) -> None:
@@ -354,3 +413,28 @@ def test_a_member_that_ends_at_once_is_said_with_its_last_line(tmp_path: Path) -
     description = write_target(tmp_path, text)
     with pytest.raises(ClusterError, match=r"shop\.toml:\d+: node-1 \(web-a\) ended at once: no such module"):
         ProcessesCluster(description).start()
+
+
+def test_another_process_takes_over_what_a_killed_command_has_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    description = write_target(tmp_path, COMMANDS)
+    killed = CommandsCluster(description)
+    noted: list[ToUndo | None] = []
+    monkeypatch.setattr(killed._guard, "note", noted.append)
+    killed.start()
+    killed.pause("node-1")
+    killed.resume("node-1")
+    assert noted[-1] is None, "nothing is left"
+    killed.kill("node-1")
+    killed.pause("store")
+    killed.scale(4)
+    assert noted[-1] is not None
+    left = msgspec.json.decode(msgspec.json.encode(noted[-1]), type=ToUndo)
+    assert (left.broken, left.scaled_from) == (("node-1", "store"), 2)
+    killed._state.close()  # as the end of its process does
+    other = CommandsCluster(description)
+    other.take_over(left)
+    other.stop()
+    assert did(tmp_path)[-3:] == ["resume redis", "restart web-0", "scale 2"]
+    assert not Path(left.state).exists()

@@ -1,0 +1,163 @@
+"""The name of the session's cookie, where an application's own sources set it."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_NOT_ITS_OWN = {"node_modules", "vendor", "venv", "site-packages", "dist", "target", "test", "tests", "spec", "static"}
+_MOST_FILES = 2000
+_MOST_BYTES = 500_000
+_MOST_CHARACTERS = 400
+"""Of the expression that is the name."""
+_SCRIPTS = (".js", ".cjs", ".mjs", ".ts", ".cts", ".mts")
+_PLAIN = {".properties", ".yml", ".yaml", ".ini", ".env"}
+"""Suffixes of files whose values need no quotes."""
+_VARIABLE = re.compile(r"""(?:environ(?:\.get)?|getenv|ENV(?:\.fetch)?|\benv)\s*[\[(]\s*['"](\w+)['"]|env\.(\w+)""")
+_QUOTED = re.compile(r"""\s*(?:[\w.]*\0\s*(?:,|\|\||\?\?|or\b)\s*)?(['"`])([A-Za-z0-9!#$%&*+.^_|~-]+)\1""")
+"""A text, alone or as what stands in for a variable (\\0) that is not set."""
+_TOKEN = re.compile(r"""//[^\n]*|/\*.*?\*/|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`[^`]*`|.""", re.DOTALL)
+"""Of JavaScript: a comment, a text or a character."""
+_BARE = re.compile(r"""["']?([A-Za-z0-9!#%&*+.^_|~-]+)""")
+
+
+@dataclass(frozen=True)
+class CookieSetting:
+    """How sources name the cookie: after `pattern` in files with these suffixes comes the name. `package` is one of
+    Node.js: its function is called with an object, and the pattern stands in that object itself."""
+
+    suffixes: tuple[str, ...]
+    pattern: str
+    package: str = ""
+
+
+_OTHER_KEYS = r"(?:\s+(?!name:|cookie:)[\w-]+:.*\n)*"
+_COOKIE_OF_FLASK = CookieSetting((".py",), r"""SESSION_COOKIE_NAME['"]?\]?\s*[=:](?!=)""")
+_COOKIE_OF_SPRING = (
+    CookieSetting((".properties",), r"server\.servlet\.session\.cookie\.name\s*[=:]\s*"),
+    CookieSetting((".yml", ".yaml"), rf"session:\s*\n{_OTHER_KEYS}\s+cookie:\s*\n{_OTHER_KEYS}\s+name:\s*"),
+    CookieSetting((".java", ".kt"), r"setCookieName\(\s*"),
+)
+_SETTINGS: Mapping[str, tuple[CookieSetting, ...]] = {
+    "express-session": (CookieSetting(_SCRIPTS, r"""\b(?:name|key)['"]?\s*:""", "express-session"),),
+    "koa-session": (CookieSetting(_SCRIPTS, r"""\bkey['"]?\s*:""", "koa-session"),),
+    "@fastify/session": (CookieSetting(_SCRIPTS, r"""\bcookieName['"]?\s*:"""),),
+    "Flask": (_COOKIE_OF_FLASK,),
+    "Django": (_COOKIE_OF_FLASK,),
+    "Starlette": (CookieSetting((".py",), r"\b(?:session_cookie|cookie_name)\s*=(?!=)"),),
+    "Spring Session": _COOKIE_OF_SPRING,
+    "Spring": _COOKIE_OF_SPRING,
+    "Rails": (CookieSetting((".rb",), r"session_store\b[^\n#]*?\bkey:\s*"),),
+    "Laravel": (CookieSetting((".env",), r"^SESSION_COOKIE="),),
+    "PHP": (
+        CookieSetting((".php",), r"""session_name\(\s*|session\.name['"]\s*,\s*"""),
+        CookieSetting((".ini",), r"^session\.name\s*=\s*"),
+    ),
+    "Phoenix": (CookieSetting((".ex",), r"store:\s*:cookie,\s*key:\s*"),),
+    "scs": (CookieSetting((".go",), r"\.Cookie\.Name\s*=\s*"),),
+    "ASP.NET Core": (CookieSetting((".cs",), r"\.Cookie\.Name\s*=\s*"),),
+}
+
+
+def find_cookie_name(framework: str, folder: Path | None, environment: Mapping[str, str]) -> tuple[str, str]:
+    """Return the name and where it stands: "server.js:12"; "" twice where the sources leave it to the framework.
+
+    `environment` is that of the service: sources may take the name from there.
+    """
+    settings = _SETTINGS.get(framework, ())
+    if folder is None or not settings:
+        return "", ""
+    for path in _list_sources(folder, {suffix for one in settings for suffix in one.suffixes}):
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace") if path.stat().st_size <= _MOST_BYTES else ""
+        except OSError:
+            continue
+        for setting in settings:
+            if _suffix(path) not in setting.suffixes:
+                continue
+            for start, expression in _find_expressions(setting, text):
+                if name := _read_name(expression, environment, bare=_suffix(path) in _PLAIN):
+                    line = text.count("\n", 0, start) + 1
+                    return name, f"{path.relative_to(folder)}:{line}"
+    return "", ""
+
+
+def _list_sources(folder: Path, suffixes: set[str]) -> Iterator[Path]:
+    """Yield the application's own files with these suffixes, those of the upper folders first."""
+    count = 0
+    folders = [folder]
+    for here in folders:  # it grows
+        try:
+            entries = sorted(here.iterdir())
+        except OSError:
+            continue
+        for entry in entries:
+            if entry.is_dir() and not entry.is_symlink():
+                if not entry.name.startswith((".", "_")) and entry.name.lower() not in _NOT_ITS_OWN:
+                    folders.append(entry)
+            elif _suffix(entry) in suffixes:
+                if (count := count + 1) > _MOST_FILES:
+                    return
+                yield entry
+
+
+def _suffix(path: Path) -> str:
+    return path.suffix or path.name  # of ".env" it is all of the name
+
+
+def _find_expressions(setting: CookieSetting, text: str) -> Iterator[tuple[int, str]]:
+    """Yield where the setting stands in a source, and what comes behind it."""
+    if not setting.package:
+        for found in re.finditer(setting.pattern, text, re.MULTILINE):
+            line = text[text.rfind("\n", 0, found.start()) + 1 : found.start()]
+            if "#" not in line and "//" not in line:  # not in a comment
+                yield found.start(), text[found.end() : found.end() + _MOST_CHARACTERS].partition("\n")[0]
+        return
+    for start in _find_objects(setting.package, text):
+        own = _blank_nested(text, start)
+        for found in re.finditer(setting.pattern, own):
+            yield start + found.start(), own[found.end() : found.end() + _MOST_CHARACTERS]
+
+
+def _find_objects(package: str, text: str) -> Iterator[int]:
+    """Yield where the objects begin that the function of a package of Node.js is called with, also by a name."""
+    quoted = rf"""['"]{re.escape(package)}['"]"""
+    imported = rf"(\w+)\s*=\s*require\(\s*{quoted}|import\s+(?:\*\s+as\s+)?(\w+)\s+from\s+{quoted}"
+    names = {name for found in re.findall(imported, text) for name in found if name} or {"session"}
+    called = rf"(?:\b(?:{'|'.join(map(re.escape, sorted(names)))})|require\(\s*{quoted}\s*\))\s*\(\s*(\{{|\w+)"
+    for call in re.finditer(called, text):
+        if call[1] == "{":
+            yield call.start(1)
+        else:
+            for given in re.finditer(rf"\b{re.escape(call[1])}\b[^=\n;]*=\s*(\{{)", text):
+                yield given.start(1)
+
+
+def _blank_nested(text: str, start: int) -> str:
+    """Return the object that begins at `start` to its end, with spaces for comments and for what is nested in it."""
+    kept: list[str] = []
+    depth, at = 0, start
+    while at < len(text):
+        token = _TOKEN.match(text, at)
+        assert token is not None, "any character is a token"
+        one = token[0]
+        depth -= one in "}])" and len(one) == 1
+        is_comment = one.startswith(("//", "/*"))
+        kept.append(one if depth <= 1 and not is_comment else " " * len(one))
+        depth += one in "{[(" and len(one) == 1
+        at = token.end()
+        if depth <= 0:
+            break
+    return "".join(kept)
+
+
+def _read_name(expression: str, environment: Mapping[str, str], *, bare: bool) -> str:
+    """Return the name that an expression stands for: a variable of the service, or else the first text in it."""
+    for found in _VARIABLE.finditer(expression.partition("\n")[0]):
+        if value := environment.get(found[1] or found[2], ""):
+            return value
+    if bare:
+        plain = _BARE.match(expression)
+        return plain[1] if plain else ""
+    quoted = _QUOTED.match(_VARIABLE.sub("\0", expression))
+    return quoted[2] if quoted and not (quoted[1] == "`" and "$" in quoted[2]) else ""
