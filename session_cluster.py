@@ -65,7 +65,7 @@ Examples:
   session-cluster load --target URL --users-file state/cluster.json
   session-cluster target init compose.yaml -o shop.toml
   session-cluster load --matrix               stores x balancing x nodes
-  session-cluster bench                       what a session costs, 10 min
+  session-cluster bench                       what a session costs, 12 min
   session-cluster capacity --sessions 1M --active 50k --rate 0.03
   session-cluster proxy-config --balance hash    only an nginx.conf
 

@@ -18,7 +18,8 @@ class Catalogue:
     """The catalogue in a file.
 
     `separators` join several texts to one, the outermost first, and have what joins the Korean ones: each part is
-    translated on its own, and no value has a separator in it.
+    translated on its own, and no value has a separator in it. So is a remark in parentheses at the end, if the
+    catalogue has it.
     """
 
     def __init__(self, path: Path, separators: Mapping[str, str] | None = None) -> None:
@@ -32,9 +33,14 @@ class Catalogue:
 
     def _translate(self, text: str) -> str:
         """Return the Korean text."""
-        for known in (text, text[:1].lower() + text[1:]) if self._separators else (text,):
+        forms = (text, text[:1].lower() + text[1:]) if self._separators else (text,)
+        for known in forms:
             if known in self.texts:
                 return self.texts[known]
+        head, _, remark = text.rpartition(" (")
+        if self._separators and text.endswith(")") and remark[:-1] in self.texts and self.to_korean(head) != head:
+            return f"{self.to_korean(head)} ({self.texts[remark[:-1]]})"
+        for known in forms:
             for pattern, korean in self._patterns:
                 if found := pattern.fullmatch(known):
                     return korean.format(*map(self.to_korean, found.groups()))

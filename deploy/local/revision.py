@@ -3,10 +3,14 @@
 import io
 import subprocess
 import tarfile
+import tempfile
 from pathlib import Path
 
 from deploy.local.processes import python_path
 from deploy.spec import ClusterError
+
+EARLIER = "01db56e"
+"""The last version before 0.2, whose records are read and whose costs are compared."""
 
 
 def extract_nodes(revision: str, folder: Path) -> Path:
@@ -26,6 +30,16 @@ def extract_nodes(revision: str, folder: Path) -> Path:
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
         files.extractall(folder, filter="data")
     return folder
+
+
+def find_lack(revision: str) -> str | None:
+    """Return why the nodes of a commit can't be extracted; None where they can."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            extract_nodes(revision, Path(folder))
+        except ClusterError as error:
+            return str(error)
+    return None
 
 
 def _describe(error: OSError | subprocess.CalledProcessError) -> str:

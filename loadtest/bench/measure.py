@@ -44,6 +44,11 @@ class Use(Enum):
         return {Use.READ: sum(map(len, TEXTS.values())), Use.WRITE: CHARACTERS}.get(self, 0)
 
 
+def request_of(application: Application, use: Use) -> tuple[str, str]:
+    """Return the path of a request, and the regular expression of what its answer has seen of the session."""
+    return ("/me", '"visits": ?1[,}]') if application.is_node else (use.path, f"\r\nX-Seen: {use.seen} ")
+
+
 @dataclass
 class Samples:
     """CPU of the worker and of the Redis in microseconds for each request, and requests per second; one of each for
@@ -65,11 +70,12 @@ def half_range(values: Sequence[float]) -> float:
 
 def start_session(running: Running) -> str:
     """Start a session. Return its cookie, or raise BenchError if it cannot be read back."""
-    found = _COOKIE.search(running.get("/start"))
+    is_node = running.application.is_node
+    found = _COOKIE.search(running.post("/visits") if is_node else running.get("/start"))
     if found is None:
         raise BenchError(f"{running.application.title} set no cookie")
     cookie = found[1].decode("latin-1")
-    if counter(running, cookie) != 0:
+    if not is_node and counter(running, cookie) != 0:  # each answer of a node says what it has seen
         raise BenchError(f"{running.application.title} did not keep what was put into the session")
     return cookie
 
@@ -85,11 +91,12 @@ def counter(running: Running, cookie: str) -> int:
 def measure(running: Running, use: Use, cookie: str, requests: int, connections: int, samples: Samples) -> None:
     """Measure one repetition: as many of the requests as all connections can share equally."""
     title, sent = running.application.title, "" if use is Use.NONE else cookie
+    path, seen = request_of(running.application, use)
     requests -= requests % connections
     before = counter(running, cookie) if use is Use.WRITE else 0
     cpu, redis = running.cpu_seconds(), running.redis_seconds()
-    command = [sys.executable, "-m", "loadtest.bench.client", str(running.port), use.path, str(requests)]
-    command += [str(connections), sent, str(use.seen)]
+    command = [sys.executable, "-m", "loadtest.bench.client", str(running.port), path, str(requests)]
+    command += [str(connections), sent, seen]
     try:
         done = subprocess.run(
             command,
@@ -171,5 +178,9 @@ class Pace:
 
 
 def uses(application: Application) -> tuple[Use, ...]:
-    """Return the uses to measure; without sessions there is only NONE."""
+    """Return the uses to measure: without sessions NONE alone, of an earlier version those that are compared."""
+    if application.is_node:
+        return (Use.READ,)
+    if application.revision is not None:
+        return Use.READ, Use.WRITE
     return tuple(Use) if application.has_sessions else (Use.NONE,)

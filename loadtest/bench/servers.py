@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 import psutil
 import redis
 
 from deploy.cluster import Role
+from deploy.local.processes import python_path
 from deploy.local.redis_server import RedisBinary
-from deploy.local.servers import Server, ServerGroup, make_environment
+from deploy.local.revision import EARLIER, extract_nodes
+from deploy.local.servers import LocalNodes, Server, ServerGroup, make_environment
+from deploy.local.state import StateDir
 from deploy.ports import free_ports
+from deploy.spec import ClusterSpec, StoreKind
 from deploy.waiting import http_ok
 from loadtest.bench.client import get, request_for
 from loadtest.cpu import cpu_seconds
@@ -22,10 +28,9 @@ from loadtest.targets.install import install_express
 
 _START_SECONDS = 30
 _END_SECONDS = 10
-_GUNICORN = (
-    *("--worker-class", "nodes.gunicorn_hooks.Worker", "--workers", "1"),
-    *("--keep-alive", "75", "--no-control-socket"),
-)
+_GUNICORN = ("--workers", "1", "--keep-alive", "75", "--no-control-socket", "--worker-class")
+_WORKERS = {None: "nodes.gunicorn_hooks.Worker", EARLIER: "nodes.worker.Worker"}
+"""gunicorn's worker class of each version of the nodes."""
 
 
 class BenchError(Exception):
@@ -43,6 +48,10 @@ class Application:
     """Its database in the Redis."""
     warm_up: int = 60
     """Requests with each use of the session before the first that counts."""
+    revision: str | None = None
+    """The commit whose package `nodes` it runs; None: the present one."""
+    is_node: bool = False
+    """Whether it is a node of the cluster, whose GET /me reads the session."""
 
     @property
     def has_sessions(self) -> bool:
@@ -60,10 +69,13 @@ APPLICATIONS = (
     Application("memory", "this layer, memory", FLASK_ALONE),
     Application("file", "this layer, files", FLASK_ALONE),
     Application("sql", "this layer, SQLite", FLASK_ALONE),
+    Application(f"redis-{EARLIER}", f"{EARLIER} on Redis", FLASK_ALONE, 3, revision=EARLIER),
     Application("flask-session", "Flask-Session 0.8", FLASK_ALONE, 1),
     Application(FLASK_ALONE, "Flask alone", FLASK_ALONE),
     Application("express-session", "express-session", EXPRESS_ALONE, 2, WARM_V8),
     Application(EXPRESS_ALONE, "Express alone", EXPRESS_ALONE, None, WARM_V8),
+    Application("node", "a node", FLASK_ALONE, 4, is_node=True),
+    Application(f"node-{EARLIER}", f"a node of {EARLIER}", FLASK_ALONE, 5, revision=EARLIER, is_node=True),
 )
 
 
@@ -75,8 +87,15 @@ class Running:
 
     def get(self, path: str, cookie: str = "") -> bytes:
         """Return the head of the answer."""
+        return self._send(request_for(path, cookie))
+
+    def post(self, path: str) -> bytes:
+        """Return the head of the answer to a POST without a body."""
+        return self._send(request_for(path, body=b""))
+
+    def _send(self, request: bytes) -> bytes:
         with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
-            return get(connection, request_for(path, cookie))[0]
+            return get(connection, request)[0]
 
     def cpu_seconds(self) -> float:
         """Return the CPU time of the worker's threads so far, user and system, in seconds."""
@@ -109,6 +128,7 @@ class Servers:
         self._group = ServerGroup(None)
         self._state = self._group.state
         self._servers: list[Server] = []
+        self._nodes: list[StateDir] = []
         try:
             store = self._make("redis", _redis_answers, self._redis_command, lambda _: {})
             self._group.start([store], _START_SECONDS)
@@ -126,6 +146,8 @@ class Servers:
 
     def __exit__(self, *_: object) -> None:
         self._group.end(self._servers, _END_SECONDS)
+        for state in self._nodes:
+            state.close()
         self._group.close()
 
     def session_bytes(self, database: int) -> int:
@@ -140,17 +162,36 @@ class Servers:
         url = f"sqlite:///{self._state.data / 'sessions.db'}" if application.name == "sql" else ""
         if application.database is not None:
             url = f"redis://127.0.0.1:{self.redis_port}/{application.database}"
-        flask = [sys.executable, "-m", "gunicorn", *_GUNICORN, "loadtest.bench.apps:application()"]
+        if application.is_node:
+            return self._make_node(application, url)
+        worker = _WORKERS[application.revision]
+        flask = [sys.executable, "-m", "gunicorn", *_GUNICORN, worker, "loadtest.bench.apps:application()"]
         express = [] if application.is_flask else ["node", str(install_express() / "bench.js")]
 
         def command(port: int) -> list[str]:
             return [*flask, "--bind", f"127.0.0.1:{port}"] if application.is_flask else express
 
+        sessions = application.name.removesuffix(f"-{application.revision}")
+        earlier = [str(self._extract(application.revision))] if application.revision else []
+
         def variables(port: int) -> dict[str, str]:
             folder = str(self._state.data / "sessions")
-            return {"BENCH_APP": application.name, "BENCH_URL": url, "BENCH_FOLDER": folder, "PORT": str(port)}
+            found = {"BENCH_APP": sessions, "BENCH_URL": url, "BENCH_FOLDER": folder, "PORT": str(port)}
+            return found | {"PYTHONPATH": os.pathsep.join([*earlier, *python_path()])}
 
         return self._make(application.name, _http_answers, command, variables)
+
+    def _make_node(self, application: Application, url: str) -> Server:
+        """Return a node with one worker, as clusters start it."""
+        state = StateDir(self._state.data / application.name)
+        self._nodes.append(state)
+        spec = ClusterSpec(nodes=1, store=StoreKind.REDIS, users=("alice",), revision=application.revision or "")
+        (server,) = LocalNodes(spec, state).make([application.name], lambda: {"REDIS_URL": url})
+        self._servers.append(server)
+        return server
+
+    def _extract(self, revision: str) -> Path:
+        return extract_nodes(revision, self._state.data / revision)
 
     def _redis_command(self, port: int) -> list[str]:
         options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._state.data)]

@@ -7,12 +7,14 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import Enum
 from statistics import median, quantiles
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from deploy.local.revision import EARLIER
 from loadtest.bench.measure import Measured, Samples, Use, half_range
 from loadtest.bench.servers import APPLICATIONS, Application
 from loadtest.report.tables import Column, Table
@@ -21,36 +23,54 @@ _BY_NAME = {application.name: application for application in APPLICATIONS}
 OURS = "redis"
 
 
+class CostKind(Enum):
+    """The figure of a request whose ratio a goal bounds."""
+
+    ADDED = "CPU time over that of the framework alone"
+    WHOLE = "CPU time"
+    RATE = "requests for each CPU second, of which more are better"
+    REDIS = "CPU time of the Redis"
+
+
 @dataclass(frozen=True)
 class Goal:
-    """A bound of a ratio between this layer on Redis and another layer, with one number of connections."""
+    """A bound of a ratio between two applications, with one number of connections."""
 
     what: str
-    use: Use
+    uses: tuple[Use, ...]
+    """The uses of the session whose costs are added up."""
     other: str
     connections: int
     bound: float
-    is_rate: bool = False
-    """Whether requests for each CPU second are compared, of which more are better; else what a session adds."""
+    cost: CostKind = CostKind.ADDED
+    own: str = OURS
 
     def is_met(self, ratio: float) -> bool:
-        return ratio >= self.bound if self.is_rate else ratio <= self.bound
+        return ratio >= self.bound if self.cost is CostKind.RATE else ratio <= self.bound
 
     def ratio(self, own: Mapping[str, float], other: Mapping[str, float]) -> float | None:
         """Return the ratio of CPU times, each by `session` and `base`; None where one can't be told."""
-        if self.is_rate:
-            return other["session"] / own["session"]
-        added = other["session"] - other["base"]
-        return (own["session"] - own["base"]) / added if added > 0 else None
+        if self.cost is CostKind.RATE:
+            own, other = other, own
+        cost, reference = (
+            each["session"] - (each["base"] if self.cost is CostKind.ADDED else 0.0) for each in (own, other)
+        )
+        return cost / reference if reference > 0 else None
 
 
+_READ, _WRITE = (Use.READ,), (Use.WRITE,)
+_RATE = "requests with a read for each CPU second"
 GOALS = (
-    Goal("a read adds", Use.READ, "flask-session", 4, 0.25),
-    Goal("a read adds", Use.READ, "flask-session", 1, 0.25),
-    Goal("a write adds", Use.WRITE, "flask-session", 4, 0.4),
-    Goal("a write adds", Use.WRITE, "flask-session", 1, 0.65),
-    Goal("requests with a read for each CPU second", Use.READ, "express-session", 4, 1.1, is_rate=True),
-    Goal("requests with a read for each CPU second", Use.READ, "express-session", 1, 1.1, is_rate=True),
+    Goal("a read adds", _READ, "flask-session", 4, 0.25),
+    Goal("a read adds", _READ, "flask-session", 1, 0.25),
+    Goal("a write adds", _WRITE, "flask-session", 4, 0.4),
+    Goal("a write adds", _WRITE, "flask-session", 1, 0.65),
+    Goal(_RATE, _READ, "express-session", 4, 1.1, CostKind.RATE),
+    Goal(_RATE, _READ, "express-session", 1, 1.1, CostKind.RATE),
+    Goal("CPU of GET /me", _READ, f"node-{EARLIER}", 4, 0.7, CostKind.WHOLE, "node"),
+    Goal("CPU of GET /me", _READ, f"node-{EARLIER}", 1, 0.7, CostKind.WHOLE, "node"),
+    Goal("the Redis' CPU of a read and a write", (Use.READ, Use.WRITE), f"redis-{EARLIER}", 4, 0.6, CostKind.REDIS),
+    Goal("the Redis' CPU of a read and a write", (Use.READ, Use.WRITE), f"redis-{EARLIER}", 1, 0.6, CostKind.REDIS),
 )
 
 
@@ -71,7 +91,7 @@ class Ratio:
 
     def __str__(self) -> str:
         verdict = _verdict(self.goal.is_met(self.value))
-        bound = f"at {'least' if self.goal.is_rate else 'most'} {self.goal.bound:g}"
+        bound = f"at {'least' if self.goal.cost is CostKind.RATE else 'most'} {self.goal.bound:g}"
         return f"{self.title}: {self.value:.2f} ({self.low:.2f} to {self.high:.2f}; goal: {bound}, {verdict})"
 
 
@@ -80,7 +100,8 @@ def ratios(runs: Mapping[int, Measured]) -> list[Ratio]:
     found = []
     for goal in GOALS:
         measured = runs.get(goal.connections, {})
-        sides = [_rounds(measured, _BY_NAME[name], goal.use) for name in (OURS, goal.other)]
+        of_redis = goal.cost is CostKind.REDIS
+        sides = [_rounds(measured, _BY_NAME[name], goal.uses, of_redis) for name in (goal.own, goal.other)]
         values = [ratio for own, other in zip(*sides, strict=False) if (ratio := goal.ratio(own, other)) is not None]
         value = goal.ratio(*map(_medians, sides)) if all(sides) else None
         if value is not None and values:
@@ -89,9 +110,12 @@ def ratios(runs: Mapping[int, Measured]) -> list[Ratio]:
     return found
 
 
-def _rounds(measured: Measured, application: Application, use: Use) -> list[dict[str, float]]:
-    """Return the CPU of a request of each repetition, with the session and of the framework alone."""
-    session = measured.get(application.name, {}).get(use, Samples()).cpu
+def _rounds(
+    measured: Measured, application: Application, uses: Sequence[Use], of_redis: bool = False
+) -> list[dict[str, float]]:
+    """Return the CPU of one request with each use, of each repetition, and of the framework alone."""
+    samples = [measured.get(application.name, {}).get(use, Samples()) for use in uses]
+    session = map(sum, zip(*(one.redis if of_redis else one.cpu for one in samples), strict=False))
     base = measured.get(application.base, {}).get(Use.NONE, Samples()).cpu
     return [{"session": one, "base": other} for one, other in zip(session, base, strict=False)]
 
@@ -101,8 +125,8 @@ def _medians(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def added(measured: Measured, application: Application, use: Use) -> float | None:
-    """Return the microseconds that the session adds to a request, over the framework alone."""
-    rounds = _rounds(measured, application, use)
+    """Return the microseconds that the session adds to a request, over the framework alone. None for a node."""
+    rounds = [] if application.is_node else _rounds(measured, application, (use,))
     medians = _medians(rounds) if rounds else None
     return None if medians is None else medians["session"] - medians["base"]
 
@@ -142,7 +166,7 @@ def _tables(
             continue
         samples = measured[application.name]
         cpu.add([application.title, *_cells(samples, lambda one: one.cpu)])
-        if application.has_sessions:
+        if application.has_sessions and not application.is_node:
             adds = [added(measured, application, use) for use in (Use.READ, Use.WRITE)]
             redis = [median(samples[use].redis or [0.0]) if use in samples else 0.0 for use in (Use.READ, Use.WRITE)]
             cells = ["" if one is None else f"{one:.0f}" for one in adds] + [

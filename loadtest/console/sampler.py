@@ -23,6 +23,8 @@ from loadtest.suite import FAILURES
 
 INTERVAL = 0.25
 STORE_INTERVAL = 1.0
+MOST_PAUSE = 2.0
+"""Seconds between two snapshots where a look takes long: after more of them, pages say that the connection is lost."""
 SECONDS_SHOWN = 60
 FEW_OPERATIONS = 20
 """Fewer operations than these make no percentile."""
@@ -106,7 +108,7 @@ class Sampler(threading.Thread):
         while not self._stopping.wait(pause):
             begin = time.monotonic()
             self.sample()
-            pause = max(INTERVAL, 4 * (time.monotonic() - begin))
+            pause = make_pause(time.monotonic() - begin)
         self._store.stopping.set()
         if self._nodes is not None:
             self._nodes.stopping.set()
@@ -238,6 +240,11 @@ class Sampler(threading.Thread):
             "figures": nodes.get(member.name),
             "reaches_store": None if self._nodes is None else self._nodes.reaching.get(member.name),
         }
+
+
+def make_pause(seconds: float) -> float:
+    """Return the pause after a look that took so long: a fifth of the time goes into looks, but on a busy machine."""
+    return max(INTERVAL, min(4 * seconds, MOST_PAUSE))
 
 
 def _describe_load(load: LiveLoad | None, error: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ replaced by the present ones, with a pause between two, so that both serve the s
 import secrets
 
 from deploy import StoreKind
+from deploy.local.revision import EARLIER
 from loadtest.claims.availability import NO_FAILED_REQUEST, WRITES_REFUSED
 from loadtest.claims.data import NOTHING_LOST
 from loadtest.experiment import Experiment, Place, Variant, cluster
@@ -30,7 +31,6 @@ def _settings(*signing: str, encryption: str = "") -> dict[str, str]:
     }
 
 
-EARLIER = "01db56e"
 STORES = (StoreKind.REDIS, StoreKind.FILE, StoreKind.SQL)
 """Those of which 01db56e had the records. In local processes alone, since the image has the present code."""
 

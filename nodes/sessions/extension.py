@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import weakref
 from collections import abc
 from collections.abc import Callable, Mapping
 from functools import wraps
-from types import MethodType
 from typing import Any, ParamSpec, Self, TypeVar
 
 import flask
@@ -18,7 +16,7 @@ from flask.sessions import SessionInterface, SessionMixin
 from flask.typing import ResponseReturnValue
 from werkzeug.http import dump_cookie
 
-from . import flask_login, signals
+from . import flask_login, hooks, signals
 from .admission import Admission
 from .caching import forbid_sharing
 from .checks import check_store, check_type, to_owner
@@ -28,7 +26,6 @@ from .data import SessionData, state_of
 from .environment import EnvironmentReader
 from .migration import Migration, OldSessions, TakenOver, finish
 from .options import OptionsError, Secure, SessionOptions, TrustProxy
-from .outage_log import outage_log
 from .session import Session, current_session
 from .shared import SharedStore
 from .state import CookieAction, SessionState
@@ -141,7 +138,8 @@ class Sessions:
         app.session_interface = interface
         app.extensions["sessions"] = self
         app.register_error_handler(SessionError, error_response)
-        _report_outages(app)
+        hooks.report_outages(app)
+        hooks.follow_teardown(app)
 
     def use(self, options: SessionOptions) -> None:
         """Take options that have the configuration of an application in them."""
@@ -199,33 +197,6 @@ def error_response(error: SessionError) -> ResponseReturnValue:
         response.headers["Retry-After"] = str(RETRY_AFTER)
     response.headers["Cache-Control"] = "no-store"
     return response
-
-
-def _report_outages(app: Flask) -> None:
-    """Log the reason of an outage before `app` makes a response of it, by whatever handler it has.
-
-    A handler for `StoreUnavailable` may read the session, as a template's layout does: it is empty if it can't be read.
-    """
-    wrapped = app.handle_user_exception
-    # Weak, so that an application is freed as soon as nothing refers to it.
-    find = weakref.WeakMethod(wrapped) if isinstance(wrapped, MethodType) else lambda: wrapped
-
-    def report_and_handle(error: Exception) -> Any:
-        if isinstance(error, StoreUnavailable | AnonymousRefused):
-            outage_log.report(error)
-        handle = find()
-        assert handle is not None, "the application serves a request"
-        data = flask.session._get_current_object()  # type: ignore[attr-defined]
-        if not (isinstance(error, StoreUnavailable) and isinstance(data, SessionData)):
-            return handle(error)
-        state = state_of(data)
-        state.answers_outage = True
-        try:
-            return handle(error)
-        finally:
-            state.answers_outage = False
-
-    app.handle_user_exception = report_and_handle  # type: ignore[method-assign, assignment]
 
 
 def fresh_login(seconds: float = 300) -> Callable[[Callable[P, R]], Callable[P, R]]:

@@ -10,10 +10,10 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from copy import deepcopy
-from dataclasses import replace
 from typing import Any, Protocol
 
 from blinker import NamedSignal
+from msgspec.structs import replace
 
 from . import signals
 from .admission import Admission

@@ -51,6 +51,8 @@ class SessionState:
         """Whether the session is left alone from now on."""
         self.answers_outage = False
         """Whether the application answers a `StoreUnavailable`: a session that can't be read is empty meanwhile."""
+        self.tears_down = False
+        """Whether the functions of `teardown_request` run."""
         self._outage: StoreUnavailable | None = None
         """The error of a read in this request."""
         self._brought_cookie = False
@@ -105,12 +107,12 @@ class SessionState:
         """
         if not self.request_context.closed:
             return
-        if not self.request_context.streams:
+        if not self.request_context.streams or (self.tears_down and self.unloaded().key is None):
             log.warning(
                 "a session was changed after the response to %s; this is not saved",
                 self.request_context.describe_route(),
             )
-        elif self.load().record is None:
+        elif not self.tears_down and self.load().record is None:
             raise RuntimeError(TOO_LATE)
 
     def assign(self, field: str, value: Any) -> None:

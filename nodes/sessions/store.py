@@ -8,9 +8,11 @@ own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar, runtime_checkable
+
+import msgspec
 
 from .checks import check_store, check_type
 from .cookie import CookieFormat
@@ -117,16 +119,14 @@ QUARANTINE_SECONDS = 24 * 60 * 60
 """Time for which a corrupt record is kept for inspection."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lifetime:
+class Lifetime(msgspec.Struct, frozen=True):
     """Timeouts of a session in seconds: `idle` since the last touch, `absolute` since its creation."""
 
     idle: float
     absolute: float
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """A session in the store. All times are by the store's clock.
 
     `created` is in seconds since the epoch, `ttl` in seconds from now. `final` means that the absolute timeout decides
@@ -144,8 +144,7 @@ MARK_SECONDS = 120
 """How long a mark stays: longer than any request is in flight, and long enough to repeat a login without an answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class SessionMark:
+class SessionMark(msgspec.Struct, frozen=True):
     """What a session leaves under its key when it ends: it tells a late request with its id from one of a new visitor.
 
     `successor` is the sealed id of the session that goes on (see `renewal.py`); empty without one, as after a logout.
@@ -159,17 +158,16 @@ ELSEWHERE = b"elsewhere"
 """In a mark: another session of the user ended this one, or the limit of their number, or the application did."""
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(msgspec.Struct, frozen=True):
     """One atomic update: fields to set and to delete. With neither it is a touch.
 
     `expect` makes it a compare-and-set: the update applies only where each of these fields still has these bytes (None:
     is still missing). `max_bytes` bounds the size of the session after the update; see `encoded_size`.
     """
 
-    set: Mapping[str, bytes] = field(default_factory=dict)
+    set: Mapping[str, bytes] = msgspec.field(default_factory=dict)
     delete: frozenset[str] = frozenset()
-    expect: Mapping[str, bytes | None] = field(default_factory=dict)
+    expect: Mapping[str, bytes | None] = msgspec.field(default_factory=dict)
     max_bytes: int | None = None
 
     def apply_to(self, fields: Mapping[str, bytes]) -> dict[str, bytes]:

@@ -53,3 +53,4 @@ class SavedStream:
                 close()
         finally:
             self._state.save_late()
+            self._state.request_context.streams = False

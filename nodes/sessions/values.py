@@ -135,7 +135,9 @@ def _scalar(value: Any) -> Any:
         return msgpack.Ext(3, value.bytes)
     if isinstance(value, datetime):
         if value.utcoffset() is None:
-            return msgpack.Ext(4, value.replace(tzinfo=None).isoformat().encode())
+            if value.tzinfo is not None:
+                raise TypeError("a datetime must be without a time zone that has no offset")
+            return msgpack.Ext(4, value.isoformat().encode())
         try:
             value.astimezone(UTC)
         except OverflowError:
@@ -144,6 +146,8 @@ def _scalar(value: Any) -> Any:
     if isinstance(value, date):
         return msgpack.Ext(5, value.isoformat().encode())
     if isinstance(value, time):
+        if value.tzinfo is not None and value.utcoffset() is None:
+            raise TypeError("a time must be without a time zone whose offset depends on the date")
         return msgpack.Ext(6, value.isoformat().encode())
     if isinstance(value, timedelta):
         return msgpack.Ext(7, _encode([value.days, value.seconds, value.microseconds]))

@@ -8,6 +8,8 @@ from enum import Enum
 from types import FunctionType, ModuleType
 from typing import Any, Generic
 
+import msgspec
+
 
 def describe_names(library: ModuleType) -> Iterator[str]:
     """Return a line for each name that the package exports, and below a class a line for each of its members."""
@@ -53,18 +55,19 @@ def _describe(name: str, value: Any) -> Iterator[str]:
         yield name
         yield from (f"    {name}.{one.name} = {one.value!r}" for one in value)
         return
-    bases = [base.__name__ for base in value.__bases__ if base not in (object, Generic)]
+    bases = [base.__name__ for base in value.__bases__ if base not in (object, Generic, msgspec.Struct)]
     shown = name if "Protocol" in bases or issubclass(value, dict) else _signature(name, value)
     yield " is ".join([shown, *([" ".join(bases)] if bases else [])])
     if issubclass(value, dict):
         yield from (f"    {name}[{key!r}]" for key in sorted(value.__annotations__))
         return
-    defaults = (
-        {field.name: f" = {_Default(field.default)!r}" for field in dataclasses.fields(value)}
-        if dataclasses.is_dataclass(value)
-        else {}
-    )
-    defaults = {field: shown for field, shown in defaults.items() if "MISSING" not in shown}
+    fields: tuple[Any, ...] = ()
+    if dataclasses.is_dataclass(value):
+        fields = dataclasses.fields(value)
+    elif issubclass(value, msgspec.Struct):
+        fields = msgspec.structs.fields(value)
+    missing = (dataclasses.MISSING, msgspec.NODEFAULT)
+    defaults = {field.name: f" = {_Default(field.default)!r}" for field in fields if field.default not in missing}
     public = (member for one in value.__mro__ if one.__module__.startswith("nodes.") for member in vars(one))
     for member in sorted({member for member in public if not member.startswith("_")}):
         found = inspect.getattr_static(value, member)

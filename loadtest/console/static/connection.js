@@ -1,7 +1,7 @@
 // The newest snapshot and the log, over server-sent events. `state` is what every view shows.
 import { say } from "./text.js";
 
-const STALE_AFTER = 3000; // ms: the server sends four snapshots a second
+const STALE_AFTER = 5000; // ms: the server sends four snapshots a second, and on a busy machine one every two seconds
 const MOST_ENTRIES = 500;
 
 export const state = {

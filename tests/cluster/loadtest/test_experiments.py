@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 
 from deploy import ClusterError, LocalCluster
-from deploy.local.revision import extract_nodes
+from deploy.local.revision import EARLIER, extract_nodes
 from loadtest.claims.availability import ONLY_SHED
 from loadtest.claims.claim import Verdict
 from loadtest.claims.data import NOTHING_LOST
 from loadtest.experiment import Experiment, Place
-from loadtest.experiments.rolling_deploy import EARLIER
 from loadtest.suite import Suite, SuiteLoad
 from tests.support.alone import alone_under_load
 from tests.support.experiments import only

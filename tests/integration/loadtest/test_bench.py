@@ -16,20 +16,22 @@ from tests.support.servers import http_server
 class Fake(Running):
     """An application of the test's own, in this process."""
 
-    def __init__(self, port: int) -> None:
-        super().__init__(Application("fake", "the fake", "flask-alone"), port, worker=0)
+    def __init__(self, port: int, is_node: bool) -> None:
+        super().__init__(Application("fake", "the fake", "flask-alone", is_node=is_node), port, worker=0)
 
     def cpu_seconds(self) -> float:
         return 0.0
 
 
 @contextmanager
-def serving(answers: dict[str, tuple[int, dict[str, str]]]) -> Iterator[Fake]:
+def serving(
+    answers: dict[str, tuple[int, dict[str, str]]], body: bytes = b"ok", is_node: bool = False
+) -> Iterator[Fake]:
     def answer(path: str) -> tuple[int, dict[str, str], bytes]:
-        return (*answers.get(path, (404, {})), b"ok")
+        return (*answers.get(path, (404, {})), body)
 
     with http_server(answer) as url:
-        yield Fake(int(url.rpartition(":")[2]))
+        yield Fake(int(url.rpartition(":")[2]), is_node)
 
 
 SEEN = {"X-Seen": f"{sum(map(len, TEXTS.values()))} 0"}
@@ -65,8 +67,19 @@ def test_an_answer_that_has_not_seen_the_session_is_not_measured() -> None:
         measure(fake, Use.READ, "session=x", 8, 4, Samples())
 
 
+@pytest.mark.parametrize("body", [b'{"visits":0}', b'{"visits": 12, "user": null}', b'{"user": 1}'])
+def test_a_node_that_has_not_seen_the_session_is_not_measured(body: bytes) -> None:
+    answers = {"/visits": (200, COOKIE), "/me": (200, {})}
+    with serving(answers, b'{"visits": 1, "user": null}', is_node=True) as fake:
+        samples = Samples()
+        measure(fake, Use.READ, start_session(fake), 8, 4, samples)
+        assert len(samples.rate) == 1
+    with serving(answers, body, is_node=True) as fake, pytest.raises(BenchError, match="did not see the session"):
+        measure(fake, Use.READ, "session=x", 8, 4, Samples())
+
+
 def test_an_application_that_fails_is_not_measured() -> None:
     with serving({"/read": (500, SEEN)}) as fake, pytest.raises(BenchError, match="500"):
         measure(fake, Use.READ, "session=x", 8, 4, Samples())
     with serving({}) as fake, pytest.raises(ConnectionError, match="404"):
-        load(fake.port, request_for("/read"), 8, 4, seen=0)
+        load(fake.port, request_for("/read"), 8, 4, "X-Seen: 0 ")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 from sqlalchemy import Connection, create_engine, event, select, text
 
 from nodes.sessions import Budgets, Changes, ForeignTable, Outcome, SessionMark, SessionTooLarge, StoreUnavailable
@@ -79,7 +80,7 @@ def statements(store: SqlStore, sent: list[str]) -> dict[str, list[str]]:
     watch("page_of", lambda: store.page_of("alice", 0, 2))
     watch("count", store.count)
     watch("keys", lambda: list(store.keys()))
-    watch("retire, conflict", lambda: store.retire(KEY, SessionMark(), replace(load(store), fields={})))
+    watch("retire, conflict", lambda: store.retire(KEY, SessionMark(), structs.replace(load(store), fields={})))
     watch("retire", lambda: store.retire(KEY, SessionMark(b"next"), load(store)))
     watch("retire, ended", lambda: store.retire(KEY, SessionMark()))
     watch("retire, absent", lambda: store.retire(OTHER, SessionMark()))

@@ -6,11 +6,11 @@ The values are JSON, which is all that one of the stores takes.
 import contextlib
 import threading
 import time
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from nodes.sessions import Changes, Lifetime, Outcome, SessionMark, Store, StoreUnavailable, UnsupportedRecordVersion
 from nodes.sessions.store import (

@@ -32,6 +32,8 @@ def test_the_nodes_of_an_earlier_commit_are_extracted(checkout: Path, tmp_path: 
 def test_a_commit_that_a_shallow_clone_lacks_is_named(checkout: Path, tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match=r"^the nodes of 01db56e need the history of the checkout: .*unshallow$"):
         revision.extract_nodes("01db56e", tmp_path / "earlier")
+    assert str(revision.find_lack("01db56e")).endswith("unshallow")
+    assert revision.find_lack("HEAD~1") is None
 
 
 def test_an_installed_package_says_that_it_needs_the_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -25,6 +25,12 @@ MEASURED: Measured = {
     "redis": samples(150, 100),
     "flask-session": samples(300, 100),
     "flask-alone": alone(100),
+    "redis-01db56e": {
+        Use.READ: Samples([200.0] * 3, [12.0] * 3, [1.0] * 3),
+        Use.WRITE: Samples([400.0] * 3, [46.0] * 3, [1.0] * 3),
+    },
+    "node": {Use.READ: Samples([600.0] * 3, [9.0] * 3, [1.0] * 3)},
+    "node-01db56e": {Use.READ: Samples([800.0] * 3, [9.0] * 3, [1.0] * 3)},
     "express-session": samples(180, 140),
     "express-alone": alone(140),
 }
@@ -33,15 +39,21 @@ SIZES = {"redis": 496, "flask-session": 448, "express-session": 512}
 
 def test_what_a_session_adds_is_compared_with_its_own_framework() -> None:
     found = [(ratio.value, ratio.goal.bound, ratio.goal.is_met(ratio.value)) for ratio in ratios({4: MEASURED})]
-    assert found == [(0.25, 0.25, True), (0.4, 0.4, True), (1.2, 1.1, True)]
-    assert [ratio.goal.connections for ratio in ratios({1: MEASURED, 2: MEASURED})] == [1, 1, 1]
+    assert found == [
+        (0.25, 0.25, True),
+        (0.4, 0.4, True),
+        (1.2, 1.1, True),
+        (0.75, 0.7, False),  # of a node as a whole
+        (0.5, 0.6, True),  # of the Redis, for a read and a write
+    ]
+    assert [ratio.goal.connections for ratio in ratios({1: MEASURED, 2: MEASURED})] == [1] * 5
     read = ratios({4: MEASURED})[0]
     assert 0.24 < read.low < read.value < read.high < 0.26
 
 
 def test_an_application_that_was_not_measured_leaves_its_ratios_out() -> None:
     some = {name: measured for name, measured in MEASURED.items() if name != "flask-session"}
-    assert [ratio.goal.other for ratio in ratios({4: some})] == ["express-session"]
+    assert [ratio.goal.other for ratio in ratios({4: some})] == ["express-session", "node-01db56e", "redis-01db56e"]
 
 
 def test_the_tables_have_every_row_and_each_ratio_with_its_goal() -> None:
@@ -53,6 +65,7 @@ def test_the_tables_have_every_row_and_each_ratio_with_its_goal() -> None:
     read = "a read adds, beside Flask-Session 0.8, 4 connections"
     assert f"{read}: 0.25 (0.25 to 0.25; goal: at most 0.25, met)" in text
     assert "beside express-session, 4 connections: 1.20 (1.20 to 1.20; goal: at least 1.1, met)" in text
+    assert "CPU of GET /me, beside a node of 01db56e, 4 connections: 0.75 (0.75 to 0.75; goal: at most 0.7" in text
     assert "bytes, beside Flask-Session 0.8: 496 to 448, 1.11 (goal: at most 1, missed)" in text
     assert "bytes, beside express-session: 496 to 512, 0.97 (goal: at most 1, met)" in text
     assert "this layer, memory: not measured, it was ill" in text

@@ -13,7 +13,7 @@ from loadtest.claims.claim import Verdict
 from loadtest.console.experiments import make_stages
 from loadtest.console.live_claims import judge_live
 from loadtest.console.stops import STOPS
-from loadtest.experiment import Case
+from loadtest.experiment import Case, make_heading
 from loadtest.experiments import EXPERIMENTS
 from loadtest.history import GAVE_UP, Op, OpOutcome, Probe
 from loadtest.report.korean import CATALOGUE, say
@@ -56,6 +56,7 @@ def texts_of_experiments() -> Iterator[str]:
         yield from (one.title, one.hypothesis)
         for case in (Case(one, variant) for variant in one.variants):
             yield from (case.variant.title, case.variant.hypothesis, case.fault, case.title, case.reference)
+            yield from (make_heading(case.title, "flask", place) for place in case.variant.places)
             yield from (stage.words for stage in make_stages(case))
             yield from (phase.name for phase in case.phases)
             yield from (claim.claim for claim in judge_live(case, None))
@@ -154,6 +155,7 @@ def test_every_word_in_a_picture_is_in_korean_but_the_names_of_nodes() -> None:
         ("12 requests made while logged in; 60 are needed", "로그인 상태의 요청 12건; 60건 필요"),
         ("replicas cut off, primary killed, guarded", "레플리카 단절, 프라이머리 강제 종료, 보호함"),
         ("what a file from elsewhere says, and more", "what a file from elsewhere says, and more"),
+        ("kill a node, shared store (compose)", "노드 강제 종료, 공유 저장소 (컨테이너)"),
         ("0.34 s", "0.34초"),
         ("docker has no `compose`: install the compose plugin", "docker에 `compose`가 없음: compose 플러그인을 설치"),
         (

@@ -6,6 +6,7 @@ import datetime
 import enum
 import random
 import uuid
+import zoneinfo
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -182,6 +183,28 @@ def test_a_datetime_outside_of_the_years_of_utc_is_refused_by_its_type(hours: in
     )
     with pytest.raises(TypeError, match="datetime must be in the years 1 to 9999 in UTC"):
         MsgpackCodec().encode([value])
+
+
+class NoOffset(datetime.tzinfo):
+    """A time zone whose offset is not known, as that of a city for a time without a date."""
+
+    def utcoffset(self, when: datetime.datetime | None) -> None:
+        return None
+
+    dst = tzname = utcoffset
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        datetime.time(1, 2, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin")),
+        datetime.time(1, 2, tzinfo=NoOffset()),
+        datetime.datetime(2026, 1, 2, tzinfo=NoOffset()),
+    ],
+)
+def test_a_time_zone_that_would_be_lost_is_refused(value: object) -> None:
+    with pytest.raises(TypeError, match="must be without a time zone"):
+        MsgpackCodec().encode({"when": value})
 
 
 @pytest.mark.parametrize(("value", "stored"), STORED_AS, ids=lambda each: type(each).__name__)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from nodes.sessions import Changes, EncryptedStore, MemoryStore, Outcome, Record, SessionMark, Store
 from nodes.sessions.outage_log import OutageLog

@@ -10,14 +10,14 @@ import pytest
 from flask import Flask, session
 from flask.typing import ResponseReturnValue
 
-from nodes.sessions import FileStore, MemoryStore, RedisStore, SqlStore, Store, StoreUnavailable, extension
+from nodes.sessions import FileStore, MemoryStore, RedisStore, SqlStore, Store, StoreUnavailable, hooks
 from nodes.sessions.outage_log import MOST, PAUSE, OutageLog
 from tests.support.browser import application
 
 
 @pytest.fixture(autouse=True)
 def _fresh_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extension, "outage_log", OutageLog())
+    monkeypatch.setattr(hooks, "outage_log", OutageLog())
 
 
 def served(store: Store) -> Flask:

@@ -1,9 +1,8 @@
 """Random histories of several browsers on memory, plain and encrypted; and that the machine notices broken stores."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import Phase
+from msgspec.structs import replace
 
 from nodes.sessions import MemoryStore, Outcome
 from tests.integration.sessions.test_state_machine import run, test_every_history_agrees_with_the_model

@@ -168,6 +168,53 @@ def test_a_response_of_an_error_or_of_another_application_is_not_a_stream(
     assert f"a session was changed after the response to {method} /; this is not saved" in caplog.text
 
 
+STREAMS: dict[str, Callable[[], Any]] = {
+    "a generator": lambda: iter(["a", "b"]),
+    "in the context of the request": lambda: flask.stream_with_context(iter(["a", "b"])),
+    "an error": lambda: flask.abort(flask.Response(iter(["a", "b"]))),
+}
+
+
+@pytest.mark.parametrize("begin", [False, True])
+@pytest.mark.parametrize("view", STREAMS.values(), ids=STREAMS)
+def test_a_change_in_the_teardown_of_a_stream_cuts_no_stream(
+    view: Callable[[], Any], begin: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = application(MemoryStore())
+    app.get("/")(view)
+
+    @app.get("/begin")
+    def begin_session() -> str:
+        flask.session["a"] = 1
+        return ""
+
+    @app.teardown_request
+    def late(_: BaseException | None) -> None:
+        if flask.request.path == "/":
+            flask.session["late"] = 1
+
+    client = app.test_client()
+    if begin:
+        client.get("/begin")
+    assert client.get("/").text == "ab"
+    # Flask calls it twice for a stream in the request's context.
+    lines = {record.getMessage() for record in caplog.records}
+    assert lines == (set() if begin else {"a session was changed after the response to GET /; this is not saved"})
+    with client.session_transaction() as session:
+        assert dict(session) == ({"a": 1, "late": 1} if begin else {})
+
+
+def test_a_change_after_a_stream_is_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    app = application(MemoryStore())
+    app.get("/")(STREAMS["a generator"])
+    with app.test_client() as client:
+        assert client.get("/").text == "ab"
+        flask.session["late"] = 1
+    assert [record.getMessage() for record in caplog.records] == [
+        "a session was changed after the response to GET /; this is not saved",
+    ]
+
+
 def test_a_stream_of_another_application_is_a_stream() -> None:
     app = application(MemoryStore())
 
