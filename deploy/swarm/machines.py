@@ -8,9 +8,10 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -22,6 +23,7 @@ from deploy.local.processes import Process, ProcessReaper
 from deploy.local.servers import make_environment
 from deploy.local.state import StateDir
 from deploy.spec import ClusterError
+from deploy.steps import run_all
 from deploy.swarm import beside
 from deploy.swarm.namespaces import INIT, NAMESPACES, SWITCH, has_network, pid_within, require_machines
 from deploy.waiting import wait_until
@@ -41,18 +43,6 @@ class MachineState(StrEnum):
     ISOLATED = "isolated"
     """It runs with its network, and its manager reaches no other."""
     OFF = "off"
-
-
-def _do_each(act: Callable[[str], None], names: Iterable[str]) -> None:
-    """Do it with each machine. Raises the first ClusterError when all of them have been tried."""
-    errors = []
-    for name in names:
-        try:
-            act(name)
-        except ClusterError as error:
-            errors.append(error)
-    if errors:
-        raise errors[0]
 
 
 def _in_network(namespace: str, command: Sequence[str], stdin: str = "") -> None:
@@ -132,7 +122,7 @@ class Machines:
     def stop(self) -> None:
         """Switch all of them off, and remove their disks. The first error is raised when all of it is done."""
         try:
-            _do_each(self._kill, tuple(self._running))
+            run_all(partial(self._kill, name) for name in tuple(self._running))
         finally:
             closing = [each for each in (self._reaper, self._state) if each is not None]
             self._reaper = self._state = self._switch = None
@@ -221,10 +211,10 @@ class Machines:
         The first error is raised when the others have been tried.
         """
         unled = bool(self._isolated or self._drained)
-        _do_each(self._restore, self.names)
+        run_all(partial(self._restore, name) for name in self.names)
         if unled:
             wait_until(self.has_quorum, _SECONDS_TO_JOIN, "the managers have no quorum")
-        _do_each(self.undrain, sorted(self._drained))
+        run_all(partial(self.undrain, name) for name in sorted(self._drained))
 
     def host_pid(self, name: str, pid: int) -> int | None:
         """Return the id that a process of a machine has on this one."""
