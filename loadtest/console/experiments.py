@@ -77,6 +77,11 @@ class LiveRun:
         return self.cases[max(self.status.number, 1) - 1]
 
     @property
+    def is_complete(self) -> bool:
+        """Return whether it has ended after its last stage; a cluster may fail to start."""
+        return self.stage is RunStage.ENDED and self.results[-1].timing is not None
+
+    @property
     def words(self) -> list[str]:
         """The stages of the present case."""
         return [stage.words for stage in make_stages(self.case) if stage.words]
@@ -238,7 +243,7 @@ class Experiments:
                 "members": [] if is_over else list_members(run.cluster, case.place),
             },
             "stages": [say(one) for one in words],
-            "reached": len(words) if run.stage is RunStage.ENDED else run.reached,
+            "reached": len(words) if run.is_complete else run.reached,
             "left": None if left is None or is_over else round(left, 1),
             "claims": [describe_claim(one.claim, one.phase, one.state, one.seen) for one in run.claims],
             "figures": None if status.findings is None else describe_figures(status.findings),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from flask.testing import FlaskClient
 
@@ -20,7 +21,7 @@ from loadtest.console.experiments import Experiments, LiveRun, RunStage
 from loadtest.console.server import Console, create_app
 from loadtest.experiment import Place
 from loadtest.progress import Status
-from loadtest.results import read_results
+from loadtest.results import Result, read_results
 from loadtest.suite import Suite
 from tests.support.console import FakeLoad
 from tests.support.fake_cluster import FakeCluster
@@ -102,6 +103,25 @@ def test_it_has_a_cluster_of_its_own_while_the_users_of_the_console_pause(runnin
     assert result.findings is not None
     assert view["figures"]["operations"] == result.findings.total.operations
     running.wait_log("kill a node, shared store: as predicted; nobody was logged out and nothing was lost")
+
+
+def test_stages_that_were_not_reached_are_not_shown_as_done(
+    running: Running, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the cluster does not start: there is a result, and nothing was measured."""
+
+    def fail(suite: Suite, watch: Callable[[Status], None]) -> Iterator[Result]:
+        status = Status("", 1, 1)
+        status.enter("starting")
+        watch(status)
+        yield msgspec.structs.replace(Run().write(suite.folder), timing=None, findings=None)
+
+    monkeypatch.setattr(Suite, "run", fail)
+    running.post("experiment", "kill-node")
+    running.wait_log("experiment kill-node")
+    running.wait_end()
+    view = running.describe()
+    assert (view["stage"], view["reached"]) == (RunStage.ENDED, 0)
 
 
 def test_until_its_end_the_other_commands_are_refused(running: Running, script: Script) -> None:
