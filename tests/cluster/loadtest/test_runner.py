@@ -107,7 +107,7 @@ def test_a_loss_breaks_the_hypothesis(tmp_path: Path) -> None:
     assert result.findings.sessions_lost > 0
     assert "session lost" in result.reason
     first, *_ = result.findings.examples[Kind.SESSION_LOST]
-    assert re.match(r"(GET|POST) /\w*.*, 200 at .* by node-\d, after POST /login, ", result.find_requests(first))
+    assert re.match(r"(GET|POST) /\w*.*, status 200 at .* by node-\d, after POST /login, ", result.find_requests(first))
 
 
 def test_a_fault_that_fails_half_way_is_undone_and_the_run_does_not_hold(tmp_path: Path) -> None:
