@@ -16,14 +16,9 @@ from loadtest.suite import Suite, SuiteLoad
 from loadtest.targets.reference import local_cluster
 from tests.support.commands import interrupt_command
 
-NIGHTLY = {StoreKind.REDIS, StoreKind.FILE}
-"""What is random in them is in the runs on the other stores as well."""
-
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize(
-    "store", [pytest.param(store, marks=[pytest.mark.nightly] if store in NIGHTLY else []) for store in STORES]
-)
+@pytest.mark.parametrize("store", STORES)
 def test_nothing_is_lost_under_random_faults(store: StoreKind, tmp_path: Path) -> None:
     words = ("failover", "random", "--store", store, "--seconds", "30", "--seed", "1", "--out", tmp_path / "out")
     done = subprocess.run(

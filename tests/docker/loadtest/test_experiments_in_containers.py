@@ -17,11 +17,7 @@ from tests.support.experiments import only
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]  # they wait for the machine
 
 SUITE_LOAD = SuiteLoad(users=20, wait=(0.1, 0.4), share=0.4)
-CASES = (
-    ("node-moves", ""),
-    ("sqlite-disk-full", "sqlite"),
-)
-SERVERS = {"sqlite": "nginx"}
+CASES = (("node-moves", ""),)
 
 
 @pytest.mark.parametrize(("name", "variant"), CASES)
@@ -29,7 +25,7 @@ def test_an_experiment_holds_in_containers(name: str, variant: str, tmp_path: Pa
     suite = Suite([only(name, variant)], SUITE_LOAD, tmp_path, {Place.COMPOSE: alone_under_load(ComposeCluster)})
     (result,) = suite.run(lambda _: None)
     assert result.verdict is Verdict.HOLDS, result.reason
-    assert {"nginx", SERVERS.get(variant, "redis")} <= set(result.versions)
+    assert {"nginx", "redis"} <= set(result.versions)
 
 
 def test_the_matrix_measures_processes_and_the_store_in_containers() -> None:
