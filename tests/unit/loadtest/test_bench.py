@@ -71,6 +71,13 @@ def test_the_tables_have_every_row_and_each_ratio_with_its_goal() -> None:
     assert "this layer, memory: not measured, it was ill" in text
 
 
+def test_figures_of_a_slow_and_noisy_machine_fit_a_terminal() -> None:
+    noisy = Samples([1000.0, 1234.0, 3456.0], [1000.0] * 3, [1000.0, 1234.0, 3456.0])
+    written = io.StringIO()
+    Console(width=80, file=written).print(tables({1: {"redis": dict.fromkeys(Use, noisy)}}, SIZES, {}))
+    assert written.getvalue().count("1234 ±1228") == 2 * len(Use)
+
+
 def test_the_record_has_every_sample() -> None:
     record = to_json({4: MEASURED}, SIZES, {})
     assert record["rows"][0]["read"] == {
