@@ -20,12 +20,12 @@ from tests.support.commands import interrupt_command
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("store", STORES)
 def test_nothing_is_lost_under_random_faults(store: StoreKind, tmp_path: Path) -> None:
-    words = ("failover", "random", "--store", store, "--seconds", "20", "--seed", "1", "--out", tmp_path / "out")
+    words = ("failover", "random", "--store", store, "--seconds", "30", "--seed", "1", "--out", tmp_path / "out")
     done = subprocess.run(
         [sys.executable, "-m", "session_cluster", *words], capture_output=True, text=True, timeout=180
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"Replay: session-cluster failover random --store {store} --seconds 20 --seed 1" in done.stdout
+    assert f"Replay: session-cluster failover random --store {store} --seconds 30 --seed 1" in done.stdout
     (result,) = read_results(tmp_path / "out").results
     for one in result.processes:
         assert one.name in done.stdout
