@@ -5,12 +5,8 @@ import re
 import shutil
 from pathlib import Path
 
-import pytest
-
 from loadtest.bench.servers import APPLICATIONS
 from tests.support.commands import run_command
-
-pytestmark = pytest.mark.alone
 
 USES = {
     "flask-alone": ["none"],

@@ -18,8 +18,7 @@ SHARED = {
     "express": {"SESSION_STORE": "express", "COMPOSE_PROFILES": "express"},
     "redis": {"SESSION_STORE": "redis"},
 }
-ON_A_DISK = ("file", "mysql", "postgres")
-
+ON_A_DISK = ("file", "mysql")  # and postgres, which tests/docker/deploy kills and starts again
 
 NEW = "a new and longer password"
 

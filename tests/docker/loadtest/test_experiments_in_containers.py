@@ -28,6 +28,7 @@ def test_an_experiment_holds_in_containers(name: str, variant: str, tmp_path: Pa
     assert {"nginx", "redis"} <= set(result.versions)
 
 
+@pytest.mark.nightly  # tests/cluster has one of local clusters
 def test_the_matrix_measures_processes_and_the_store_in_containers() -> None:
     cell = Cell(NodeKind.FLASK, StoreKind.REDIS, Balance.ROUND_ROBIN, 2)
     profile = LoadProfile(users=8, spawn_rate=8, wait=(0.0, 0.1))

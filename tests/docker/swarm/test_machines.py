@@ -75,6 +75,7 @@ def test_a_machine_is_lost_and_its_users_go_on_and_it_comes_back(cluster: SwarmC
     assert browser.get("/me").json()["user"] == "alice"
 
 
+@pytest.mark.nightly
 def test_without_a_quorum_all_members_serve_and_the_swarm_cannot_be_changed(cluster: SwarmCluster) -> None:
     nodes = {one.name for one in cluster.members() if one.role is Role.NODE}
     wait_until(lambda: served_by(cluster.url, 12) == nodes, "every proxy has asked for the nodes' addresses", 30)
