@@ -13,6 +13,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +138,16 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._waiting: set[tuple[greenlet, gevent.Timeout]] = set()
+
+    def patch(self) -> None:
+        """gevent asks all installed distributions for plugins of five kinds, 25 times: of the 0.7 s of CPU that a
+        worker takes to start, 0.3 s beside 130 distributions. Each kind is asked for once here."""
+        entry_points = metadata.entry_points
+        metadata.entry_points = cache(entry_points)  # type: ignore[assignment]
+        try:
+            super().patch()
+        finally:
+            metadata.entry_points = entry_points
 
     def init_process(self) -> None:
         gunicorn_response.use_in_this_process(self.cfg)

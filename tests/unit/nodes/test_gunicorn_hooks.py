@@ -1,6 +1,8 @@
-"""The worker's stop, at the moments that a running node only meets by chance."""
+"""The worker: its stop, at moments that a running node only meets by chance, and the cost of its start."""
 
 import signal
+import subprocess
+import sys
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 
 from nodes import gunicorn_hooks
 from nodes.gunicorn_hooks import Worker
+from tests.support.node import ROOT
 
 
 class Configuration:
@@ -38,3 +41,28 @@ def test_a_connection_that_begins_to_wait_while_the_signal_arrives_is_closed(mon
         return time.monotonic() - began
 
     assert gevent.spawn(wait_for_a_request).get(timeout=10) < 1
+
+
+COUNTING = """
+from importlib import metadata
+from nodes.gunicorn_hooks import Worker
+from tests.support.node import ROOT
+
+asked, entry_points = [], metadata.entry_points
+
+def counting(**group):
+    asked.append(group["group"])
+    return entry_points(**group)
+
+metadata.entry_points = counting
+worker = Worker.__new__(Worker)
+worker.sockets = []
+worker.patch()
+assert metadata.entry_points is counting
+print(len(asked) - len(set(asked)), len(asked) > 0)
+"""
+
+
+def test_distributions_are_asked_once_for_each_kind_of_plugins() -> None:
+    done = subprocess.run([sys.executable, "-c", COUNTING], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert done.stdout == "0 True\n", done.stderr
