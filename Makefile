@@ -43,6 +43,8 @@ up: $(READY) ## start a cluster: http://127.0.0.1:8080
 test: $(READY) ## unit and integration tests (less than 5 min)
 	@$(PYTEST) $(PARALLEL) tests/integration tests/unit $(ARGS)
 
+# These wait for nothing, and each process reads all of them first.
+test-unit: PARALLEL = -n 2 --dist loadfile --no-loadscope-reorder
 test-unit: $(READY) ## tests that need no server (less than 60 s)
 	@$(PYTEST) $(PARALLEL) tests/unit $(ARGS)
 

@@ -5,6 +5,7 @@ import graphlib
 import subprocess
 import sys
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,21 +21,31 @@ ALLOWED = {
 }
 
 
-def imported(path: Path, at_run_time: bool = False) -> set[str]:
+@cache
+def nodes_of(path: Path, at_run_time: bool = False) -> list[ast.AST]:
+    body = [
+        node
+        for node in ast.parse(path.read_text()).body
+        if not (at_run_time and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
+    ]
+    return [
+        node for one in body for node in ast.walk(one) if isinstance(node, ast.Import | ast.ImportFrom | ast.ClassDef)
+    ]
+
+
+@cache
+def imported(path: Path, at_run_time: bool = False) -> frozenset[str]:
     """The absolute names that a file imports: `a.b` for `import a.b`, `a.b.c` for `from a.b import c`."""
     package = path.relative_to(ROOT).parent.parts
     names: set[str] = set()
-    tree = ast.parse(path.read_text())
-    if at_run_time:
-        tree.body = [node for node in tree.body if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node))]
-    for node in ast.walk(tree):
+    for node in nodes_of(path, at_run_time):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else ()
             module = ".".join((*base, *filter(None, [node.module])))
             names |= {f"{module}.{alias.name}" for alias in node.names}
-    return names
+    return frozenset(names)
 
 
 def top_level(path: Path) -> set[str]:
@@ -58,8 +69,8 @@ def test_a_folder_imports_only_what_lies_below_it(place: str) -> None:
 
 
 def test_a_class_has_a_name_of_its_own() -> None:
-    trees = [ast.parse(path.read_text()) for place in ALLOWED for path in files(place)]
-    names = [node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    paths = [path for place in ALLOWED for path in files(place)]
+    names = [node.name for path in paths for node in nodes_of(path) if isinstance(node, ast.ClassDef)]
     assert [name for name, count in Counter(names).items() if count > 1] == []
 
 
