@@ -168,7 +168,8 @@ def picture_experiments(browser: Browser) -> None:
         one.get_by_role("button", name=f"Run: {title}").click()
         expect(page.locator(".result h3")).to_contain_text(title, timeout=2 * PATIENCE)
         page.evaluate("scrollTo(0, 0)")
-        page.locator(".note code").evaluate("one => one.textContent = 'results'")  # a temporary folder
+        folder = page.locator(".note").filter(has_text="Results of this console").locator("code")
+        folder.evaluate("one => one.textContent = 'results'")  # a temporary folder
         save("experiments", page, height=1000)
 
 
