@@ -178,7 +178,12 @@ def _tables(
 
 
 def _table(title: str, *names: str) -> Table:
-    return Table([Column(title, title.replace(", ", ",\n"), number=False), *(Column(name, name.replace(" ", "\n")) for name in names)])
+    return Table(
+        [
+            Column(title, title.replace(", ", ",\n"), number=False),
+            *(Column(name, name.replace(" ", "\n")) for name in names),
+        ]
+    )
 
 
 def _cells(samples: Mapping[Use, Samples], values: Callable[[Samples], list[float]]) -> list[str]:
