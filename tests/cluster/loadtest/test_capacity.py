@@ -21,6 +21,7 @@ LOAD = ("--sessions", "1M", "--active", "50k", "--rate", "0.03", "--quick")
 MORE = ("--sessions", "100M", "--active", "5M", "--rate", "0.03")
 
 
+@pytest.mark.alone
 def test_a_quick_run_prints_a_sheet_with_plausible_figures(tmp_path: Path) -> None:
     done = run_command("capacity", *LOAD, "--json", str(tmp_path / "sheet.json"))
     assert done.returncode == 0, done.stderr
