@@ -87,7 +87,7 @@ def _digest(data: bytes) -> bytes:
 
 
 class Folders:
-    """The folders below `path`, which is created when first needed.
+    """The folders below `path`; it and each shard are created when first needed.
 
     An OSError inside one of its blocks becomes `StoreUnavailable`.
     """
@@ -102,7 +102,7 @@ class Folders:
         """Yield the descriptor of the folder."""
         try:
             if not self._is_made:
-                make_folder(self._path, (*SHARDS, USERS, DAMAGED))
+                make_folder(self._path, (USERS, DAMAGED))
                 self._is_made = True
             with open_folder(str(self._path)) as folder:
                 yield folder
@@ -114,7 +114,7 @@ class Folders:
         """Yield the descriptors of the folder and of the key's shard. Raises ValueError for what is not a key."""
         if not KEYS.match(key):
             raise ValueError(f"a key must be 64 hexadecimal digits, not {key!r}")
-        with self.open_root() as folder, open_folder(key[:2], folder) as shard:
+        with self.open_root() as folder, open_folder(key[:2], folder, make=True) as shard:
             yield folder, shard
 
     @contextmanager

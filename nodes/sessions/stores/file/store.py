@@ -230,7 +230,8 @@ class FileStore:
 
     def keys(self) -> Iterator[str]:
         for name in SHARDS:
-            with self._folders.open_root() as folder, open_folder(name, folder) as shard:
+            live: list[str] = []
+            with self._folders.open_root() as folder, suppress(FileNotFoundError), open_folder(name, folder) as shard:
                 live = [entry.name for entry in os.scandir(shard) if _expires(entry) > self._clock()]
             yield from live
 
@@ -257,7 +258,8 @@ class FileStore:
                 return 0
             for _ in SHARDS:
                 this, self._next_shard = self._next_shard, (self._next_shard + 1) % len(SHARDS)
-                with open_folder(SHARDS[this], folder) as shard:  # the next sweep begins after one that fails
+                # The next sweep begins after one that fails.
+                with suppress(FileNotFoundError), open_folder(SHARDS[this], folder) as shard:
                     removed += self._sweep_shard(shard, limit - removed, gone)
                 if removed >= limit:
                     self._next_shard = this
