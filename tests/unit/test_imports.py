@@ -22,15 +22,14 @@ ALLOWED = {
 
 
 @cache
-def nodes_of(path: Path, at_run_time: bool = False) -> list[ast.AST]:
-    body = [
-        node
-        for node in ast.parse(path.read_text()).body
-        if not (at_run_time and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
-    ]
-    return [
-        node for one in body for node in ast.walk(one) if isinstance(node, ast.Import | ast.ImportFrom | ast.ClassDef)
-    ]
+def nodes_of(path: Path) -> dict[ast.AST, bool]:
+    """The classes and imports of a file, and whether each is there at run time."""
+    return {
+        node: not (isinstance(one, ast.If) and "TYPE_CHECKING" in ast.dump(one.test))
+        for one in ast.parse(path.read_text()).body
+        for node in ast.walk(one)
+        if isinstance(node, ast.Import | ast.ImportFrom | ast.ClassDef)
+    }
 
 
 @cache
@@ -38,7 +37,7 @@ def imported(path: Path, at_run_time: bool = False) -> frozenset[str]:
     """The absolute names that a file imports: `a.b` for `import a.b`, `a.b.c` for `from a.b import c`."""
     package = path.relative_to(ROOT).parent.parts
     names: set[str] = set()
-    for node in nodes_of(path, at_run_time):
+    for node in [node for node, is_run in nodes_of(path).items() if is_run or not at_run_time]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
