@@ -3,7 +3,7 @@
 As with counters, only real time orders operations, and what ended as unknown may have happened at any time since.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -139,9 +139,9 @@ class Logins(State):
             return False
         return not any(one.started < op.ended and one.over > since for one in self.logouts)
 
-    def restore(self, names: frozenset[str], logout: Change | None) -> None:
+    def restore(self, names: Iterable[str], logout: Change | None) -> None:
         """Begin with what is remembered of an ended session."""
-        self._forgotten = names
+        self._forgotten = frozenset(names)
         self.logouts = [logout] if logout is not None else []
 
     def forget(self, before: float) -> None:

@@ -40,9 +40,12 @@ class Evaluation:
 
 
 class EndedSession(NamedTuple):
-    """What is remembered of a session that is over: the accounts that logged in, and the logout that must hold."""
+    """What is remembered of a session that is over: the accounts that logged in, and the logout that must hold.
 
-    names: frozenset[str]
+    There are thousands of them, and a tuple of one name takes a quarter of a set.
+    """
+
+    names: tuple[str, ...]
     logout: Change | None
 
 
@@ -145,7 +148,7 @@ class SessionChecker:
         return self._logins.began(FOREVER) or not any(c.most(FOREVER) for c in self._counters.values())
 
     def remains(self) -> EndedSession:
-        return EndedSession(frozenset(self._logins.names(FOREVER)), self._logins.certainly_out())
+        return EndedSession(tuple(self._logins.names(FOREVER)), self._logins.certainly_out())
 
     def evaluate_all(self) -> Evaluation:
         """Evaluate everything as if nothing came after it, and go on as before."""
