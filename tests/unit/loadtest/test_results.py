@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +43,12 @@ def failure(case: Case, number: int, reason: str) -> Result:
 CASES = [Case(experiment, variant) for experiment in EXPERIMENTS for variant in experiment.variants]
 FAILURES = [failure(case, 1, "no plug") for case in CASES]
 AGAIN = failure(CASES[0], 2, "a fuse")
+
+
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where matplotlib is not installed: a page with pictures takes seconds."""
+    monkeypatch.setitem(sys.modules, "loadtest.report.plots", None)
 
 
 def render(results: list[Result], width: int) -> str:
@@ -140,6 +147,7 @@ def test_the_worst_run_decides_and_figures_are_medians_with_their_range(tmp_path
     assert (case.failed, case.gap, case.sessions_lost) == ("1 (0 to 4)", "0.25 (0.00 to 0.50)", "0")
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_flask_nodes_come_first_and_each_kind_has_a_folder_and_a_row(tmp_path: Path) -> None:
     Run(name="primary-killed", number=9).write(tmp_path)
     for node in ("flask-session", "flask", "express"):
@@ -197,6 +205,7 @@ def test_the_markdown_table_has_a_line_for_each_case() -> None:
     assert f"{FAILURES[0].heading} (2 runs)" in lines[2]
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_what_was_not_looked_for_is_said_with_the_reason_and_no_figure_stands_for_it(tmp_path: Path) -> None:
     unseen = not_looked_for("shop.toml has no request count").named("no update is lost")
     result = Run(node="Our shop", place=Place.TARGET).write(tmp_path)
@@ -228,6 +237,7 @@ def test_too_little_data_is_never_said_to_have_lost_nothing(tmp_path: Path) -> N
     assert "nothing was lost" not in render([result], 80) + make_markdown([result])
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_evidence_has_its_requests_in_the_result_on_the_page_and_in_a_terminal(tmp_path: Path) -> None:
     lost = Run(verdict=Verdict.BROKEN, lost=3).write(tmp_path)
     result = read_result(tmp_path / lost.folder / RESULT)

@@ -182,7 +182,7 @@ def forgetful() -> Iterator[None]:
 def test_a_history_judged_event_by_event_has_the_findings_of_the_whole(seed: int) -> None:
     """Also on a store that is wrong, and if events come late; with an endless horizon, all is evaluated at the end."""
     rng = random.Random(seed)
-    for _ in range(40):
+    for _ in range(examples(40)):
         lateness = rng.choice([0.0, 1.0, 4.0])
         ops = faulty_history(rng)
         longest = max((op.ended - op.started for op in ops), default=0)
