@@ -5,12 +5,9 @@ Results are in one folder, so an interrupted comparison goes on where it ended. 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
 
 from loadtest.checker import Kind
 from loadtest.described.description import TargetDescription
@@ -29,22 +26,7 @@ OWN_VARIANTS: Mapping[str, str] = {"concurrent-writes": "redis", "late-writes": 
 """The variants of the project's own nodes, where an experiment has one for each store."""
 RUNS, RUNS_OF_YES_OR_NO = 3, 2
 _WITHOUT_A_GAP = frozenset({Mix.SHARED_WRITERS, Mix.LOGOUT_RACE})
-_RECOVERY = 60.0
 _LOSSES = (Kind.SESSION_LOST, Kind.UPDATE_LOST, Kind.EMPTYING_UNDONE, Kind.MISDIRECTED, Kind.REVIVED, Kind.CROSSED)
-
-
-class StartedTarget(DescribedTarget):
-    """A target whose cluster runs already: entering it waits until it has recovered from an earlier run."""
-
-    def __enter__(self) -> Self:
-        if self.cluster is not None:
-            self.cluster.wait_ready(_RECOVERY)
-        self.prepare()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
 
 
 class System:
@@ -53,10 +35,6 @@ class System:
     def __init__(self, path: Path | None, description: TargetDescription | None) -> None:
         self._path, self._description = path, description
         self._cluster = None if description is None else make_cluster(description)
-
-    def running(self) -> AbstractContextManager[Any]:
-        """Return a context in which the servers of a described target run. The own nodes start for each run."""
-        return self._cluster or nullcontext()
 
     def make_suite(
         self, experiment: Experiment, load: SuiteLoad, folder: Path, make: MakeCluster, options: str
@@ -67,7 +45,7 @@ class System:
             variants = {experiment.name: {own}} if own else {}
             command = f"session-cluster failover run {{name}}{options}"
             return Suite([experiment], load, folder, {Place.LOCAL: make}, command=command, variants=variants)
-        target = StartedTarget(self._description, self._cluster)
+        target = DescribedTarget(self._description, self._cluster)
         command = f"session-cluster failover run {{name}} --target {self._path}{options}"
         return Suite(fit([experiment], target, {}).experiments, load, folder, command=command, target=target)
 
@@ -77,7 +55,8 @@ class Comparison:
     """All `experiments` on all `systems`.
 
     A figure takes three runs: what was lost, or the gap that a fault leaves. Where nothing was lost in the first run of
-    an experiment without a gap, a second one confirms it.
+    an experiment without a gap, a second one confirms it. Each run has servers of its own, since some systems do not
+    recover from an outage for a while.
     """
 
     systems: Sequence[System]
@@ -95,13 +74,10 @@ class Comparison:
                 system.make_suite(BY_NAME[name], self.load, self.folder, self.make, self.options)
                 for name in self.experiments
             ]
-            if not any(self._missing(suite) for suite in suites):
-                continue
-            with system.running():
-                for suite in suites:
-                    while self._missing(suite):
-                        later = replace(suite, first=len(self._results(suite)) + 1)
-                        yield from later.run(partial(self._watch, watch, number))
+            for suite in suites:
+                while self._missing(suite):
+                    later = replace(suite, first=len(self._results(suite)) + 1)
+                    yield from later.run(partial(self._watch, watch, number))
 
     def _watch(self, watch: Callable[[Status], None], number: int, status: Status) -> None:
         """Pass on the status of a run, with the number of its system."""

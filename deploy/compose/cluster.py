@@ -141,7 +141,7 @@ class ComposeCluster(BaseCluster):
         self._running_project().docker("kill", self._unpause(name).id)
 
     def _pause(self, name: str) -> None:
-        self._running_project().docker("pause", self._container(name).id)
+        self._running_project().pause(self._container(name).id)
 
     def _resume(self, name: str) -> None:
         self._unpause(name)

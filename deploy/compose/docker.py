@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import tarfile
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ PROJECT_LABEL, _SERVICE_LABEL, _NUMBER_LABEL, _ONE_OFF_LABEL = (
 _STATES = {"running": MemberState.RUNNING, "paused": MemberState.PAUSED}
 # Only these: settings for `docker compose` on this machine must not override a `ClusterSpec`.
 _PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "SSH_AUTH_SOCK", "COMPOSE_BAKE")
+
+_CANNOT_FREEZE = "unable to freeze"
+"""What runc says where a process does not stop within its 1,000 attempts."""
+_SECONDS_TO_FREEZE, _FREEZE_INTERVAL = 10.0, 0.1
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,22 @@ class Engine:
     def docker(self, *arguments: str, timeout: float = 60.0, stdin: str = "") -> str:
         """Run `docker ...`; return its standard output."""
         return self.run(["docker", *arguments], timeout, stdin.encode()).decode()
+
+    def pause(self, container: str) -> None:
+        """Pause a container; again for some seconds where the kernel can't freeze it.
+
+        It can't as long as one of its processes waits for the disk, as PostgreSQL's do at each commit.
+        """
+        until = time.monotonic() + _SECONDS_TO_FREEZE
+        while True:
+            try:
+                self.docker("pause", container)
+            except ClusterError as error:
+                if _CANNOT_FREEZE not in str(error) or time.monotonic() > until:
+                    raise
+                time.sleep(_FREEZE_INTERVAL)
+            else:
+                return
 
     def read(self, container: str, path: str) -> str:
         """Return the text of a file in a container, which need not run, or in one of its volumes."""

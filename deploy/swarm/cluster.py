@@ -251,7 +251,7 @@ class SwarmCluster(BaseCluster):
 
     def _pause(self, name: str) -> None:
         task = require(name, self.tasks()[name])
-        self._engine(task).docker("pause", task.id)
+        self._engine(task).pause(task.id)
 
     def _resume(self, name: str) -> None:
         self._unpause(name)

@@ -179,7 +179,7 @@ class ServicesCluster(DescribedCluster):
         self._engine.docker("kill", self._unpause(name).id)
 
     def _pause(self, name: str) -> None:
-        self._engine.docker("pause", self._container(name).id)
+        self._engine.pause(self._container(name).id)
 
     def _resume(self, name: str) -> None:
         self._unpause(name)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.compose import docker
 from deploy.compose.docker import Engine
 from deploy.signals import Interrupted, interruptible
 from deploy.spec import ClusterError
@@ -44,3 +45,25 @@ def test_a_command_that_is_interrupted_is_killed_with_its_children(tmp_path: Pat
         Engine().run(["sh", "-c", WAITS, "sh", str(tmp_path / "pid")], 10)
     child = int((tmp_path / "pid").read_text())
     wait_until(lambda: not lives(child), "its child has ended", 2)
+
+
+@pytest.mark.parametrize(("attempts", "message"), [(3, None), (None, "unable to freeze"), (0, "no such container")])
+def test_a_container_that_waits_for_the_disk_is_paused_when_it_can_be(
+    attempts: int | None, message: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`attempts` fail first, or all; a container that is not there is one line at once."""
+    says = "no such container" if attempts == 0 else "OCI runtime pause failed: unable to freeze: unknown"
+    stand_in, asked = tmp_path / "docker", tmp_path / "asked"
+    last = f'[ "$(wc -l < {asked})" -gt {attempts} ]' if attempts else "false"
+    stand_in.write_text(f'#!/bin/sh\necho "$@" >> {asked}\n{last} && exit 0\necho "{says}" >&2\nexit 1\n')
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(docker, "_SECONDS_TO_FREEZE", 10.0 if attempts else 0.3)
+    if message is None:
+        Engine().pause("store")
+    else:
+        with pytest.raises(ClusterError, match=message):
+            Engine().pause("store")
+    tried = asked.read_text().splitlines()
+    assert set(tried) == {"pause store"}
+    assert len(tried) == 4 if attempts else len(tried) == 1 if attempts == 0 else len(tried) > 1
