@@ -131,7 +131,12 @@ def test_every_query_of_the_dashboard_and_every_rule_has_a_value(compose: Compos
         wait_until(all_answer, timeout=90)
     finally:
         assert not missing
-    assert prometheus.labels(QUERIES["Requests by node, A"], "node") == NODES
+
+    def both_are_asked() -> bool:
+        browser.post("/visits")
+        return prometheus.labels(QUERIES["Requests by node, A"], "node") == NODES
+
+    wait_until(both_are_asked, "both nodes have requests", 60)
     assert 0 < float(prometheus.query("cluster:store_used_ratio:max")[0]["value"][1]) < 0.5
     assert {rule["health"] for rule in rules} <= {"ok", "unknown"}  # unknown: not evaluated yet
 
