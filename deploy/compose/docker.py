@@ -70,10 +70,7 @@ class Engine:
         return self.run(["docker", *arguments], timeout, stdin.encode()).decode()
 
     def pause(self, container: str) -> None:
-        """Pause a container; again for some seconds where the kernel can't freeze it.
-
-        It can't as long as one of its processes waits for the disk, as PostgreSQL's do at each commit.
-        """
+        """Pause a container; again for some seconds where the engine can't freeze it, as a busy PostgreSQL."""
         until = time.monotonic() + _SECONDS_TO_FREEZE
         while True:
             try:

@@ -61,7 +61,7 @@ def test_it_sees_what_is_killed_paused_and_added_outside_by_its_own_commands(
         why = console.ask("state")["refused"][f"{do} {argument}".strip()]
         command = ["sh", "-c", why["values"]["command"]]
 
-        def works() -> bool:  # people try again: the kernel can't freeze what waits for the disk at that moment
+        def works() -> bool:  # people try again: Docker can't pause each container at each moment
             return subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == 0
 
         wait_until(works, f"{command} works", 30)

@@ -48,7 +48,7 @@ def test_a_command_that_is_interrupted_is_killed_with_its_children(tmp_path: Pat
 
 
 @pytest.mark.parametrize(("attempts", "message"), [(3, None), (None, "unable to freeze"), (0, "no such container")])
-def test_a_container_that_waits_for_the_disk_is_paused_when_it_can_be(
+def test_a_container_that_cannot_be_frozen_is_paused_when_it_can_be(
     attempts: int | None, message: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`attempts` fail first, or all; a container that is not there is one line at once."""
