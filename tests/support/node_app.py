@@ -7,7 +7,7 @@ import shutil
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import argon2
 import pytest
@@ -16,6 +16,7 @@ from flask.testing import FlaskClient
 from jinja2 import BytecodeCache
 from jinja2.bccache import Bucket
 from prometheus_client.parser import text_string_to_metric_families
+from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from nodes import Settings, create_app
@@ -41,7 +42,23 @@ class CompiledTemplates(BytecodeCache):
         self._compiled[bucket.key] = bucket.bytecode_to_string()
 
 
+class CompiledRule(Rule):
+    """Compiles each route once for all applications of this process: it takes longer than all else of `create_app`."""
+
+    _compiled: ClassVar[dict[str, CompiledRule]] = {}
+
+    def compile(self) -> None:
+        described = repr(sorted((name, value) for name, value in vars(self).items() if name not in {"map", "methods"}))
+        known = self._compiled.get(described)
+        if known is None:
+            super().compile()
+            self._compiled[described] = self
+        else:
+            vars(self).update({name: value for name, value in vars(known).items() if name not in {"map", "methods"}})
+
+
 Flask.jinja_options = {"bytecode_cache": CompiledTemplates()}
+Flask.url_rule_class = CompiledRule
 
 
 def hash_quickly(monkeypatch: pytest.MonkeyPatch) -> None:

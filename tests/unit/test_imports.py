@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -21,30 +22,36 @@ ALLOWED = {
 }
 
 
-@cache
-def nodes_of(path: Path) -> dict[ast.AST, bool]:
-    """The classes and imports of a file, and whether each is there at run time."""
-    return {
-        node: not (isinstance(one, ast.If) and "TYPE_CHECKING" in ast.dump(one.test))
-        for one in ast.parse(path.read_text()).body
-        for node in ast.walk(one)
-        if isinstance(node, ast.Import | ast.ImportFrom | ast.ClassDef)
-    }
+class File(NamedTuple):
+    """The names of a file's classes, and what it imports at run time and for types alone."""
+
+    classes: list[str]
+    run_time: frozenset[str]
+    types: frozenset[str]
 
 
 @cache
-def imported(path: Path, at_run_time: bool = False) -> frozenset[str]:
-    """The absolute names that a file imports: `a.b` for `import a.b`, `a.b.c` for `from a.b import c`."""
+def read(path: Path) -> File:
+    """Return what a file defines and imports: `a.b` for `import a.b`, `a.b.c` for `from a.b import c`."""
     package = path.relative_to(ROOT).parent.parts
-    names: set[str] = set()
-    for node in [node for node, is_run in nodes_of(path).items() if is_run or not at_run_time]:
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else ()
-            module = ".".join((*base, *filter(None, [node.module])))
-            names |= {f"{module}.{alias.name}" for alias in node.names}
-    return frozenset(names)
+    classes: list[str] = []
+    names: dict[bool, set[str]] = {True: set(), False: set()}
+    for statement in ast.parse(path.read_text()).body:
+        is_run = not (isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.dump(statement.test))
+        for node in ast.walk(statement):
+            if isinstance(node, ast.ClassDef):
+                classes.append(node.name)
+            elif isinstance(node, ast.Import):
+                names[is_run] |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                base = package[: len(package) - node.level + 1] if node.level else ()
+                module = ".".join((*base, *filter(None, [node.module])))
+                names[is_run] |= {f"{module}.{alias.name}" for alias in node.names}
+    return File(classes, frozenset(names[True]), frozenset(names[False]))
+
+
+def imported(path: Path) -> frozenset[str]:
+    return read(path).run_time | read(path).types
 
 
 def top_level(path: Path) -> set[str]:
@@ -69,7 +76,7 @@ def test_a_folder_imports_only_what_lies_below_it(place: str) -> None:
 
 def test_a_class_has_a_name_of_its_own() -> None:
     paths = [path for place in ALLOWED for path in files(place)]
-    names = [node.name for path in paths for node in nodes_of(path) if isinstance(node, ast.ClassDef)]
+    names = [name for path in paths for name in read(path).classes]
     assert [name for name, count in Counter(names).items() if count > 1] == []
 
 
@@ -116,7 +123,7 @@ def test_modules_do_not_import_each_other_in_a_circle() -> None:
     paths = {module_name(path): path for place in ALLOWED for path in files(place)}
     graph = {}
     for name, path in paths.items():
-        modules = {each if each in paths else each.rpartition(".")[0] for each in imported(path, at_run_time=True)}
+        modules = {each if each in paths else each.rpartition(".")[0] for each in read(path).run_time}
         graph[name] = (modules & paths.keys()) - {name} - OPTIONAL.get(name, set())
     graphlib.TopologicalSorter(graph).prepare()  # raises CycleError with the circle
 

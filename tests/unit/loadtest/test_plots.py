@@ -47,12 +47,12 @@ def test_a_timeline_tells_fates_and_nodes_apart() -> None:
 @pytest.mark.parametrize("layout", [WIDE, NARROW])
 def test_every_loss_has_a_mark_and_lost_answers_have_a_colour_of_their_own(layout: Layout) -> None:
     found_out = [look(second / 10, "node-1") for second in range(1, 40)]
-    healthy, broken = shown(*found_out), shown(*found_out, logged_out=found_out)
-    losses = [{"logged out": [one / 10 for one in range(count)]} for count in (0, 39)]
-    drawn = [draw(healthy, Marks(losses=each), layout).count(f"stroke: {BAD}") for each in losses]
-    assert drawn == [1, 39 + 1], "one is the rule for a dark page"
-    assert f"fill: {BAD}" not in draw(healthy, Marks(), layout).partition("</style>")[2]
-    assert f"fill: {BAD}" in draw(broken, Marks(), layout).partition("</style>")[2]
+    healthy = draw(shown(*found_out), Marks(losses={"logged out": []}), layout)
+    lost = Marks(losses={"logged out": [one / 10 for one in range(39)]})
+    broken = draw(shown(*found_out, logged_out=found_out), lost, layout)
+    strokes, bodies = f"stroke: {BAD}", [drawn.partition("</style>")[2] for drawn in (healthy, broken)]
+    assert [healthy.count(strokes), broken.count(strokes)] == [1, 39 + 1], "one is the rule for a dark page"
+    assert [f"fill: {BAD}" in body for body in bodies] == [False, True]
 
 
 def test_latencies_are_those_of_operations_that_ended_in_the_step() -> None:
