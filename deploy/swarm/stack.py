@@ -82,6 +82,7 @@ class StackSettings:
     def _check_store(self) -> None:
         """Refuse a store, and settings of the nodes, with which no node could start."""
         environment = {
+            "NODE_NAME": "node",  # without a name, a container asks the DNS for its own
             "SESSION_STORE": self.store,
             "REDIS_URL": self.store_url or "redis://redis:6379",
             "DATABASE_URL": self.store_url,

@@ -24,6 +24,7 @@ esac
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder for `docker`, the only one in PATH besides the system's; the current folder is empty."""
+    monkeypatch.setattr("nodes.settings.default_name", lambda: pytest.fail("asks a DNS, for half a second"))
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:/nowhere")
