@@ -1,5 +1,6 @@
 """Read histories, and their parts while they grow. An error about a damaged file is one line."""
 
+import sys
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ _WORTH_FORGETTING = 1024 * 1024
 """Bytes that have been read since the last time."""
 
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+_REPEATED = ("who", "account", "session", "item", "method", "path", "node", "upstream", "upstream_status", "error")
+"""Fields of operations with texts that many operations share."""
 
 
 class HistoryError(Exception):
@@ -107,6 +110,12 @@ def _event(name: str, number: int, line: bytes) -> Event:
         raise HistoryError(f"{name}: line {number}: {error}") from error
     except UnicodeDecodeError as error:
         raise HistoryError(f"{name}: line {number}: not UTF-8") from error
+
+
+def _share_texts(op: Op) -> None:
+    """Keep each text once for all operations: with texts of its own, an operation takes twice the memory."""
+    for name in _REPEATED:
+        msgspec.structs.force_setattr(op, name, sys.intern(getattr(op, name)))
 
 
 def _check_header(name: str, line: bytes) -> None:
@@ -233,4 +242,6 @@ class _Part:
             if isinstance(event, End):
                 self.ended = True
             elif not isinstance(event, Header):
+                if isinstance(event, Op):
+                    _share_texts(event)
                 yield event

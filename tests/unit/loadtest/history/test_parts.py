@@ -46,6 +46,13 @@ def test_events_of_all_parts_come_in_order_of_time(paths: list[Path]) -> None:
     assert times == [1000.0, 1001.5, 1002.5, 1002.5, 1003.0, 1003.5, 1004.5]
 
 
+def test_operations_share_the_texts_that_they_repeat(paths: list[Path]) -> None:
+    write(paths[0], *(op(number, who="alice in a tab", session="alice#1") for number in range(3)))
+    ops = [event for event in Follower(paths[0]).poll() if isinstance(event, Op)]
+    for name in ("who", "account", "session", "method", "path", "node", "upstream", "upstream_status"):
+        assert len({id(getattr(each, name)) for each in ops}) == 1, f"{name} is there {len(ops)} times"
+
+
 def test_each_poll_returns_the_events_flushed_since_the_last_one(paths: list[Path]) -> None:
     follower = Follower(*paths[:2])
     assert follower.poll() == [], "no part exists yet"
