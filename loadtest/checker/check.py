@@ -19,6 +19,7 @@ from loadtest.history import End, Event, Header, Mark, Note, Op, OpOutcome, Prob
 HORIZON = 30.0
 """Seconds: more than any request takes; the virtual users give up after 20."""
 RESTS_AT_MOST = 3600.0
+MOST_ANONYMOUS = 1_000
 MOST_ENDED = 20_000
 
 PhaseName = str | None
@@ -35,7 +36,8 @@ class Checker:
     with the number of operations. It is bounded at these prices:
     - Percentiles are up to 1 % too high.
     - A session that is over (its user was logged out, lost or never logged in) is dropped when it was not used for
-      twice the horizon, any session after RESTS_AT_MOST seconds. If a dropped one is used again, it is still found if
+      twice the horizon, any session after RESTS_AT_MOST seconds, and of those without a user all but the MOST_ANONYMOUS
+      that were used last: clients leave them behind. If a dropped one is used again, it is still found if
       a user is logged in after a logout, and if a session is lost after another login; its values are not evaluated.
       Of MOST_ENDED of them, that is; what is older is forgotten.
     - Of MOST_MARKS marks the phases are known (see `phases`).
@@ -178,11 +180,16 @@ class Checker:
                 self._figures[self._phase(event)].add(event)
         for target in self._targets.values():
             target.settle(frontier)
+        anonymous: list[SessionChecker] = []
         for session in list(self._sessions.values()):
             self._collect(session.settle(frontier), self._figures)
             rest = self._now - session.last_used
             if rest > RESTS_AT_MOST or (rest > 2 * self._horizon and session.has_ended()):
                 self._drop(session)
+            elif rest > 2 * self._horizon and not session.has_user():
+                anonymous.append(session)
+        for session in sorted(anonymous, key=lambda one: one.last_used)[:-MOST_ANONYMOUS]:
+            self._drop(session)
         for account in self._accounts.values():
             self._find(account.settle(frontier), self._figures)
         while len(self._ended) > MOST_ENDED:

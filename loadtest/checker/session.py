@@ -140,6 +140,10 @@ class SessionChecker:
         evaluation.evidence += [*self._undone.values(), *filter(None, [self._revived])]
         return evaluation
 
+    def has_user(self) -> bool:
+        """Return whether a user is logged in for certain."""
+        return self._logins.certainly_in() is not None
+
     def has_ended(self) -> bool:
         """Return whether no user is logged in for certain after a login, or nothing was ever acknowledged."""
         login = self._logins.certainly_in()

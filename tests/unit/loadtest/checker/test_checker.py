@@ -311,6 +311,22 @@ def test_memory_does_not_grow_with_the_number_of_operations(broken: bool) -> Non
     assert bool(checker.findings().updates_lost + checker.findings().stale_reads) == broken
 
 
+def test_memory_does_not_grow_with_sessions_that_clients_leave_behind() -> None:
+    """A client whose session is over gets a new one with its next write, and leaves that behind when it logs in."""
+    checker = Checker(horizon=50.0)
+    sizes = []
+    for number in range(3_000):
+        at = number / 10
+        checker.feed(Script("leaver-1", "alice", f"leaver-1#{number}").visit(1, at=(at, at + 0.05)).ops[0])
+        if number in (2_250, 2_999):
+            sizes.append(len(pickle.dumps(checker)))
+    assert sizes[1] < sizes[0] * 1.2
+    for number, found in ((100, {}), (2_900, {Kind.UPDATE_LOST: 1})):  # of the older one no values are known
+        late = Script("leaver-1", "alice", f"leaver-1#{number}").look(user=None, visits=0, at=(400, 400.1))
+        checker.feed(late.ops[0])
+        assert checker.findings().total.found == found
+
+
 def test_parts_merge_in_any_order_within_the_horizon() -> None:
     events = everyday(6, 100, broken=True)
     rng = random.Random(2)  # no secret
