@@ -42,7 +42,7 @@ ON_ONE_MACHINE = frozenset({Place.LOCAL, Place.COMPOSE})
 ON_SWARM = frozenset({Place.SWARM})
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Phase:
     """A part of a run with figures of its own: first its fault, then `seconds` under load.
 
@@ -73,7 +73,8 @@ class Phase:
 
     def scaled(self, share: float) -> "Phase":
         """Return the phase with `share` of its duration, and not less than `min_seconds`."""
-        return replace(self, seconds=max(self.seconds * share, min(self.seconds, self.min_seconds)))
+        seconds = max(self.seconds * share, min(self.seconds, self.min_seconds))
+        return self if seconds == self.seconds else replace(self, seconds=seconds)
 
 
 @dataclass(frozen=True, kw_only=True)

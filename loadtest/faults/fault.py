@@ -45,7 +45,7 @@ def do_nothing(cluster: Cluster) -> None:
     """The undo of a fault that leaves nothing to undo."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
     """A change of a cluster that can be undone. `apply` and `undo` raise ClusterError.
 
@@ -72,6 +72,8 @@ NOTHING = Fault(what="nothing", seconds=0.0, apply=do_nothing, needs=())
 
 def fault_sequence(*faults: Fault, pause: float = 0.0) -> Fault:
     """Return several faults as one, each `pause` seconds after the one before; undone in reverse order."""
+    if len(faults) == 1:
+        return faults[0]
 
     def apply(cluster: Cluster) -> None:
         for number, fault in enumerate(faults):
