@@ -3,7 +3,6 @@
 Unlike copy.deepcopy, which takes ten times as long, these know what may change: containers and State.
 """
 
-from collections import deque
 from typing import Any
 
 
@@ -17,7 +16,7 @@ def fork(value: Any) -> Any:
     """Return a copy that may change on its own. Values other than containers and State are shared."""
     if isinstance(value, dict):
         return {key: fork(item) for key, item in value.items()}
-    if isinstance(value, list | set | deque):
+    if isinstance(value, list | set):
         return value.copy()
     if isinstance(value, State):
         result = object.__new__(type(value))

@@ -6,7 +6,6 @@ lost since its last sign of life, and one that has expired, since its last use.
 """
 
 from bisect import bisect_right, insort
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -73,7 +72,7 @@ class SessionChecker:
         self._crossed: set[tuple[str, float]] = set()
         self._revived: Evidence | None = None
         self._undone: dict[float, Evidence] = {}  # by the reset that was undone
-        self._stale: deque[tuple[str, float]] = deque(maxlen=MOST_STALE)
+        self._stale: list[tuple[str, float]] = []
 
     @classmethod
     def from_ended(cls, name: str, expiry: Expiry, account: str, ended: EndedSession) -> "SessionChecker":
@@ -346,7 +345,7 @@ class SessionChecker:
     def _once(self, stale: Evidence) -> Iterator[Evidence]:
         """Yield a stale answer once, also if several of its values are old."""
         if (stale.who, stale.at) not in self._stale:
-            self._stale.append((stale.who, stale.at))
+            self._stale = [*self._stale, (stale.who, stale.at)][-MOST_STALE:]
             yield stale
 
     def _revive(self, evidence: Evidence) -> None:
