@@ -19,6 +19,7 @@ from loadtest.described.runtime import SECONDS_TO_STOP, DescribedCluster
 from proxy.settings import did_you_mean
 
 _SECONDS_TO_DESCRIBE = 30.0
+_SECONDS_TO_MAKE = 1800.0
 _SECONDS_TO_END = 120.0
 _POLL = 0.2
 _SECONDS_KNOWN = 1.0
@@ -115,6 +116,7 @@ class ServicesCluster(DescribedCluster):
         self._set_up()
         self._volumes, self._mounted, self._is_ours = self._list_volumes(), set(), True
         self._note()
+        self._compose("up", "--no-start", timeout=_SECONDS_TO_MAKE)  # builds and pulls images, the first time
         self._compose("up", "--detach", timeout=self.runtime.start_timeout)
 
     def _list_own(self) -> dict[str, Any]:
@@ -213,7 +215,13 @@ class ServicesCluster(DescribedCluster):
         container = self._container(name)
         if container.state is not MemberState.RUNNING:
             return False
-        return container.healthy if container.has_check else super()._is_ready(name)
+        spec = self.runtime.members.get(container.service)
+        if container.has_check and (spec is None or spec.ready is None):
+            return container.healthy
+        return super()._is_ready(name)
+
+    def _own_name(self, name: str) -> str:
+        return self._container(name).service
 
     @property
     def _project(self) -> str:

@@ -354,11 +354,14 @@ class DescribedCluster(ABC):
 
     def _is_ready(self, name: str) -> bool:
         """Return whether a member answers its readiness request; without one, whether it runs."""
-        own = self.own_names().get(name, "")
-        spec = self.runtime.members.get(own)
+        spec = self.runtime.members.get(self._own_name(name))
         if spec is not None and spec.ready is not None:
             return answers(spec.ready)
         return self._find(name).state is MemberState.RUNNING
+
+    def _own_name(self, name: str) -> str:
+        """Return the name that `runtime.roles` has for a member."""
+        return self.own_names().get(name, "")
 
     def _set_up(self) -> DoneCommand | None:
         command = self.runtime.setup

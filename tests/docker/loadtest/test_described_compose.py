@@ -148,6 +148,28 @@ def test_a_member_that_does_not_start_is_said_at_once_with_its_last_line(
     assert project.left() == []
 
 
+def test_what_it_takes_to_build_images_is_not_part_of_the_start(project: ShopProject) -> None:
+    (project.folder / "shop" / "Dockerfile").write_text(f"FROM python:3.13-slim\nRUN echo {project.name}; sleep 8\n")
+    file = project.folder / "shop" / "compose.yaml"
+    file.write_text(file.read_text().replace("image: python:3.13-slim", "build: ."))
+    project.file.write_text(project.file.read_text().replace("[runtime]", "[runtime]\nstart_timeout = 7.5"))
+    try:
+        with make(project) as cluster:
+            assert cluster.node_count == 2
+    finally:
+        project.compose("down", "--rmi", "local")
+
+
+def test_a_service_is_ready_when_it_answers_its_request(project: ShopProject) -> None:
+    ready = "[runtime.members.web]\nready = \"tcp://127.0.0.1:1\"\n"
+    project.file.write_text(project.file.read_text().replace("[runtime]", "[runtime]\nstart_timeout = 8") + ready)
+    with pytest.raises(ClusterError, match=r"^node-1 \(.*web-1\)"):
+        make(project).start()
+    project.file.write_text(project.file.read_text().replace("tcp://127.0.0.1:1", f"http://127.0.0.1:{project.port}/"))
+    with make(project) as cluster:
+        assert cluster.node_count == 2
+
+
 def test_a_service_that_the_compose_file_does_not_have_is_said_with_its_line(project: ShopProject) -> None:
     project.file.write_text(project.file.read_text().replace('["web"]', '["webb"]'))
     done = run_command("failover", "list", "--target", project.file)
