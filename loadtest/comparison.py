@@ -9,14 +9,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from loadtest.checker import Kind
 from loadtest.described.description import TargetDescription
 from loadtest.described.fit import fit
 from loadtest.described.make import make_cluster
 from loadtest.described.target import DescribedTarget
 from loadtest.experiment import Experiment, Place
 from loadtest.experiments import BY_NAME
-from loadtest.load_profile import Mix
 from loadtest.progress import Status
 from loadtest.results import Result, read_results
 from loadtest.suite import MakeCluster, Suite, SuiteLoad
@@ -24,9 +22,9 @@ from loadtest.suite import MakeCluster, Suite, SuiteLoad
 EXPERIMENTS = ("concurrent-writes", "late-writes", "kill-node", "store-outage")
 OWN_VARIANTS: Mapping[str, str] = {"concurrent-writes": "redis", "late-writes": "redis"}
 """The variants of the project's own nodes, where an experiment has one for each store."""
-RUNS, RUNS_OF_YES_OR_NO = 3, 2
-_WITHOUT_A_GAP = frozenset({Mix.SHARED_WRITERS, Mix.LOGOUT_RACE})
-_LOSSES = (Kind.SESSION_LOST, Kind.UPDATE_LOST, Kind.EMPTYING_UNDONE, Kind.MISDIRECTED, Kind.REVIVED, Kind.CROSSED)
+RUNS = 3
+_TRIES = 2
+"""How often it is tried to measure what can't be measured."""
 
 
 class System:
@@ -52,11 +50,9 @@ class System:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All `experiments` on all `systems`.
+    """All `experiments` on all `systems`, as many `runs` of each: what loses nothing in one may do in the next.
 
-    A figure takes three runs: what was lost, or the gap that a fault leaves. Where nothing was lost in the first run of
-    an experiment without a gap, a second one confirms it. Each run has servers of its own, since some systems do not
-    recover from an outage for a while.
+    Each run has servers of its own, since some systems do not recover from an outage for a while.
     """
 
     systems: Sequence[System]
@@ -88,14 +84,7 @@ class Comparison:
         if not suite.cases:
             return False
         results = self._results(suite)
-        measured = [result for result in results if result.findings is not None]
-        if len(results) >= self.runs or len(results) - len(measured) >= RUNS_OF_YES_OR_NO:
-            return False  # enough, or it can't be measured
-        is_figure = suite.cases[0].experiment.mix not in _WITHOUT_A_GAP
-        is_figure |= any(
-            result.findings.total.found.get(kind) for result in measured if result.findings for kind in _LOSSES
-        )
-        return len(results) < (self.runs if is_figure else min(self.runs, RUNS_OF_YES_OR_NO))
+        return len(results) < self.runs and sum(result.findings is None for result in results) < _TRIES
 
     def _results(self, suite: Suite) -> list[Result]:
         name = suite.cases[0].name

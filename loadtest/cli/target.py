@@ -91,7 +91,7 @@ def init(compose: Path, output: Path | None) -> None:
     type=click.IntRange(1, 20),
     default=RUNS,
     show_default=True,
-    help="Runs for a figure; where nothing was lost, at most two.",
+    help="Runs of each experiment on each system.",
 )
 @users_option(24, "Number of virtual users.")
 @click.option("--full", is_flag=True, help="Run experiments in full length, not for half as long.")
@@ -147,7 +147,9 @@ def _run(comparison: Comparison, console: Console) -> int:
 @target.command(short_help="Send each request of a target's file once, and say what the answers show.")
 @click.argument("file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
 def check(file: Path) -> None:
-    """Send each request of FILE once, in the order of a visit: look, login, look, count twice, read, add, logout, look.
+    """Send each request of FILE, in the order of a visit.
+
+    These are look, login, look, count twice, read, add, look, empty, logout, look, and a write.
 
     What its runtime starts is started, and ended. The table has each request, its answer and what that shows. Below it
     are the mistakes, each with its line in FILE, and what can't be found on this target: without a counter or a list

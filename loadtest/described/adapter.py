@@ -182,7 +182,7 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
         hops = 0
         while (where := self._find_repetition(request, response)) is not None:
             if (hops := hops + 1) > MOST_REDIRECTS:
-                raise NotShown(f"more than {MOST_REDIRECTS} redirects")
+                raise NotShown(_too_many(response))
             request = request._replace(path=where.target, name=request.shown)
             response = yield request
         return request, response
@@ -253,10 +253,10 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
     ) -> Generator[Request, Response, Response | Answer]:
         """Follow redirects to the last answer. Return an answer where they end with an error, or for nobody. Raises
         NotShown."""
-        for _ in range(MOST_REDIRECTS):
-            path = self._goes_to(request, response)
-            if not follow or path is None:
-                return response
+        hops = 0
+        while follow and (path := self._goes_to(request, response)) is not None:
+            if (hops := hops + 1) > MOST_REDIRECTS:
+                return Answer(OpOutcome.UNKNOWN, error=_too_many(response))
             where = resolve_location(self.url + request.path, _location(response))
             target = path if where is None else where.target
             if response.status in _KEEP_METHOD:
@@ -270,7 +270,7 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
             if response.status >= 400:
                 what = f"{request.method} {printable(path)}: status {response.status}"
                 return Answer(OpOutcome.UNKNOWN, error=what)
-        return Answer(OpOutcome.UNKNOWN, error=f"more than {MOST_REDIRECTS} redirects")
+        return response
 
     def _is_anonymous(self, status: int, redirect: str | None) -> bool:
         """Return whether status or redirect mean that nobody is logged in."""
@@ -367,6 +367,10 @@ def _split(target: str) -> tuple[str, str]:
 
 def _location(response: Response) -> str:
     return next(iter(response.header("Location")), "") if response.status in REDIRECTS else ""
+
+
+def _too_many(last: Response) -> str:
+    return f"more than {MOST_REDIRECTS} redirects, the last one to {printable(_location(last))}"
 
 
 def _wants_json(spec: RequestSpec) -> bool:

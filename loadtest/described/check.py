@@ -203,7 +203,7 @@ class _Visit:
                 self._counter = 0
                 if counter:
                     what = f"the counter is {counter} in a new session"
-                    return Misread(f"{what}: it must be the session's, not the account's")
+                    return Misread(f"{what}: it must be the session's, not the account's, and not rise with look")
             if counter != self._counter:
                 what = f"the counter is {counter}, after {self._counter} requests count"
                 is_elsewhere = counter == 0 and self._counter > 1  # a page without it shows 0

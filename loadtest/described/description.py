@@ -22,6 +22,7 @@ from loadtest.described.file import (
     Reading,
     RequestSpec,
     Runtime,
+    RuntimeKind,
     TargetFile,
     UsersSpec,
     templates,
@@ -76,6 +77,8 @@ def _find_mistakes(file: TargetFile, path: Path) -> Iterator[tuple[Place, str]]:
     if file.authority is not None and not (path.parent / file.authority).is_file():
         yield ("authority",), f"authority must be a file with a certificate, not {file.authority!r}"
     yield from _check_headers(("headers",), file.headers)
+    if CSRF in templates(file.headers) and file.csrf is None:
+        yield ("headers",), "headers send {csrf}, without a table [csrf]"
     for key in ("idle_timeout", "lifetime"):
         if (seconds := getattr(file, key)) is not None and seconds <= 0:
             yield (key,), f"{key} must be seconds from 1 on, not {seconds}"
@@ -105,6 +108,7 @@ def _check_request(
     for key, value in (("path", request.path), ("page", request.page), ("redirect", request.redirect)):
         if value is not None and not value.startswith("/"):
             yield (*place, key), f"{name}.{key} must begin with /, not {value!r}"
+    yield from _check_redirect(place, request.redirect)
     for key in ("path", "form", "json", "headers", "page"):
         for unknown in sorted(templates(getattr(request, key)) - allowed):
             yield (*place, key), f"{name}.{key} has no {{{unknown}}}: {did_you_mean(unknown, sorted(allowed))}"
@@ -152,6 +156,13 @@ def _check_reading(
     redirect = getattr(reading, "redirect", None)
     if redirect is not None and not redirect.startswith("/"):
         yield (*place, "redirect"), f"{name}.redirect must begin with /, not {redirect!r}"
+    yield from _check_redirect(place, redirect)
+
+
+def _check_redirect(place: Place, redirect: str | None) -> Iterator[tuple[Place, str]]:
+    if redirect is not None and "?" in redirect:
+        what = f"must be a path without a query, which is not compared, not {redirect!r}"
+        yield (*place, "redirect"), f"{'.'.join(map(str, place))}.redirect {what}"
 
 
 def _check_users(users: UsersSpec, file: TargetFile) -> Iterator[tuple[Place, str]]:
@@ -187,6 +198,7 @@ def _check_runtime(runtime: Runtime) -> Iterator[tuple[Place, str]]:
         if name not in names:
             yield ("runtime", "members", name), f"runtime.members.{name} has no role: {did_you_mean(name, names)}"
         yield from _check_member(("runtime", "members", name), runtime.members[name])
+    yield from _find_foreign_keys(runtime)
     for key in ("start_timeout", "timeout"):
         if not 0 < (seconds := getattr(runtime, key)) <= _LONGEST:  # nor is it nan
             yield (
@@ -199,6 +211,25 @@ def _check_runtime(runtime: Runtime) -> Iterator[tuple[Place, str]]:
             yield ("runtime", "store_proxy", key), f"runtime.store_proxy.{key} must be HOST:PORT, not {value!r}: {why}"
     yield from _check_texts(("runtime",), msgspec.to_builtins(runtime))
     yield from _check_names(("runtime", "environment"), runtime.environment)
+
+
+def _find_foreign_keys(runtime: Runtime) -> Iterator[tuple[Place, str]]:
+    """Yield keys that another kind of runtime has: they would do nothing."""
+    of_kind: list[tuple[str, RuntimeKind, Any]] = [
+        *((key, RuntimeKind.COMPOSE, getattr(runtime, key)) for key in ("file", "project")),
+        *((f"actions.{key}", RuntimeKind.COMMANDS, value) for key, value in _given(runtime.actions)),
+    ]
+    for name, member in runtime.members.items():
+        keys = [(key, value) for key, value in _given(member) if key != "ready"]
+        of_kind += ((f"members.{name}.{key}", RuntimeKind.PROCESSES, value) for key, value in keys)
+    for key, kind, value in of_kind:
+        if value is not None and kind is not runtime.kind:
+            yield ("runtime", *key.split(".")), f"runtime.{key} is for the kind {kind}, and this one is {runtime.kind}"
+
+
+def _given(values: msgspec.Struct) -> list[tuple[str, Any]]:
+    """Return the keys of a table that the file has."""
+    return [(key, value) for key in values.__struct_fields__ if (value := getattr(values, key))]
 
 
 def _find_empty_roles(values: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:

@@ -54,7 +54,7 @@ class Framework:
             if self.csrf_attribute != "value":
                 yield f'attribute = "{self.csrf_attribute}"  # guess'
         else:
-            yield "# Where forms have a token against forged requests, which requests then send as {csrf}:"
+            yield '# Where forms have a hidden token, which each form below then sends: token = "{csrf}".'
             yield "# [csrf]"
             yield f'# page = "{self.login}"'
             yield '# css = "input[name=\'csrf_token\']"  # or cookie = "csrftoken", or header = "X-CSRF-Token"'

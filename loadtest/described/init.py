@@ -15,7 +15,8 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _HEAD = """\
 # Begun by `session-cluster target init` from {compose}. Lines marked "guess" were guessed: correct them, until
 #   session-cluster target check {name}
-# says that nothing is missing. docs/targets.md explains every key.
+# says that all answers are as described. docs/targets.md explains every key. The check makes accounts and logs in,
+# experiments kill containers: describe a system for tests, not the one that your users have.
 """
 _USERS = """\
 [users]
@@ -24,27 +25,30 @@ _USERS = """\
 #   name = "user-{n}"
 #   password = "password-{n}"
 # and either a request that signs up, as [users.sign_up] with path and form, or a shell command for each of them:
-#   command = "docker compose exec -T web ./add-user {user} {password}"
+#   command = "docker compose exec -T SERVICE ./add-user {user} {password}"
 passwords = { alice = "change-me" }  # guess
 """
 _COUNT = """\
 # Adds 1 to a counter that is kept in the session. Without it, lost updates can't be found. In an application without
-# one, whatever counts in the session will do: the number of pieces in a cart, of pages seen.
+# one, whatever only this request raises will do, such as the number of pieces in a cart.
 # [requests.count]
 # method = "POST"
 # path = "/count"
 # counter = { json = "/count" }  # or css = "#count", or regex = 'count: (\\d+)'
 """
 _ADD = """\
-# Adds {item} to a list that is kept in the session. Without it, lost updates of lists can't be found.
+# Adds {item}, an invented text, to a list that is kept in the session and shows it as it is. Without it, lost updates
+# of lists can't be found. Where only known products can be added, leave it out.
 # [requests.add]
 # path = "/cart"
 # form = { item = "{item}" }
-# items = { json = "/items" }  # or css = "#items li"
+# items = { json = "/items" }  # or css = "#items li", regex = '(?P<item>.+) x (?P<quantity>\\d+)'
 """
 _COOKIE = """\
 # To find out: log in with a browser, open its developer tools (Application or Storage, then Cookies) and take the
 # cookie whose removal logs you out.
+# site = "/health"  # a page without a session, which answers 200: it tells an outage of the proxy from the store's
+# node_header = "X-Served-By"  # the header that names the node that answered
 """
 
 
@@ -113,6 +117,8 @@ def _requests(framework: Framework) -> Iterator[str]:
     if framework.csrf_field:
         fields[framework.csrf_field] = "{csrf}"
     yield f"{kind} = {_table(fields)}  # guess"
+    if not framework.is_json:
+        yield 'redirect = "/"  # guess: where a good login leads; without it a refused one passes for a login'
     yield from framework.header_lines()
     yield ""
     yield "# Without a logout, logouts that are undone can't be found."
@@ -142,6 +148,8 @@ def _runtime(project: ComposeFile, path: str) -> Iterator[str]:
         if services:
             names = ", ".join(_text(service.name) for service in services)
             yield f"{role.value} = [{names}]  # guess: {'; '.join(dict.fromkeys(one.reason for one in services))}"
+            if role is Role.NODE and sum(one.scale for one in services) < 2:
+                yield f"# One node: to kill one takes two, as with `deploy: {{replicas: 2}}` of {services[0].name}."
         elif role is not Role.SENTINEL:
             yield f"# {role.value} = []  # none found{_MISSING.get(role, '')}"
     if rest := project.left_out:

@@ -89,7 +89,9 @@ class DescribedCluster(ABC):
             return f"the runtime {self.runtime.kind} can't {ability}"
         names = self.find(on)
         if not names:
-            return f"runtime.roles names no {on}"
+            role = on.partition("-")[0]
+            have = len(self.find(role))
+            return f"it needs {on}, and runtime.roles.{role} gives {have}" if have else f"runtime.roles names no {on}"
         return next(filter(None, (self._refuse(ability, name) for name in names)), "")
 
     def find(self, on: str) -> list[str]:

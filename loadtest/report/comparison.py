@@ -96,6 +96,12 @@ class ComparedCell:
         return "" if self.case is None or self.case.first.fault == NOTHING.what else self.case.first.fault
 
     @property
+    def seconds(self) -> float:
+        """Return for how long the fault lasted."""
+        runs = () if self.case is None else self.case.runs
+        return median([run.timing.undo - run.timing.faulty for run in runs if run.timing is not None] or [0.0])
+
+    @property
     def command(self) -> str:
         return "" if self.case is None else self.case.first.command
 
@@ -129,13 +135,19 @@ class ComparedCell:
         missing = f"; {more} more could not be measured" if more else ""
         return f"{'; '.join(parts)}; of {self.base} in {count} run{'s' if count > 1 else ''}{missing}"
 
-    def worse_than(self, other: "ComparedCell", than: Measure) -> str:
+    @property
+    def compared(self) -> tuple[Measure, ...]:
+        return (*self.measures, FAILED, *((SLOWEST,) if GAP in self.measures else ()))
+
+    def is_better(self, other: "ComparedCell", measure: Measure) -> bool:
+        """Return whether a figure is clearly better than in another cell: the ranges don't overlap."""
+        here, there = self.values(measure), other.values(measure)
+        return bool(here and there) and max(here) < min(there) - measure.least
+
+    def worse_than(self, other: "ComparedCell") -> str:
         """Return the clause for what is clearly worse than in another cell; a better figure may be its price."""
-        parts = [
-            f"{self.show(measure)} {measure.name}"
-            for measure in (*self.measures, FAILED, *((SLOWEST,) if GAP in self.measures else ()))
-            if measure is not than and min(self.values(measure)) > max(other.values(measure)) + measure.least
-        ]
+        worse = (measure for measure in self.compared if other.is_better(self, measure))
+        parts = [f"{self.show(measure)} {measure.name}" for measure in worse]
         return f"; but also {', '.join(parts)}" if parts else ""
 
     @property
@@ -165,13 +177,18 @@ class ComparedSystems:
             ours = self.cell(OURS, experiment)
             for system in self.systems[1:]:
                 cell = self.cell(system, experiment)
-                for measure in (*cell.measures, FAILED, *((SLOWEST,) if GAP in cell.measures else ())):
-                    here, there = ours.values(measure), cell.values(measure)
-                    if here and there and max(there) < min(here) - measure.least:
-                        figures = f"{cell.show(measure)} {measure.name}, this project {ours.show(measure)}"
-                        but = cell.worse_than(ours, measure)
-                        told.append(f"**{BY_NAME[experiment].title}**: {system} has {figures}{but}.")
+                better = [measure for measure in cell.compared if cell.is_better(ours, measure)]
+                if better:
+                    figures = " and ".join(f"{cell.show(one)} {one.name} against {ours.show(one)} here" for one in better)
+                    fault = "" if cell.fault == ours.fault else f", with another fault ({cell.fault or 'none'})"
+                    but = cell.worse_than(ours)
+                    told.append(f"**{BY_NAME[experiment].title}**: {system} has {figures}{fault}{but}.")
         return told
+
+    def text(self, system: str, experiment: str) -> str:
+        """Return the cell of the table, with its fault where that is not the one of this project."""
+        cell, ours = self.cell(system, experiment), self.cell(OURS, experiment)
+        return f"{cell.text}; fault: {cell.fault or 'none'}" if cell.found and cell.fault != ours.fault else cell.text
 
     def reasons(self, system: str) -> list[str]:
         """Return why a system has these results, as far as it is known and was measured here."""
@@ -208,7 +225,11 @@ def render_comparison(folder: Path) -> str:
         keep_trailing_newline=True,
     )  # fmt: skip
     return environment.get_template("comparison.md").render(
-        comparison=comparison, by_name=BY_NAME, ours=OURS, machine={"cpu": "", **comparison.results[0].machine}
+        comparison=comparison,
+        by_name=BY_NAME,
+        ours=OURS,
+        machine={"cpu": "", **comparison.results[0].machine},
+        versions=", ".join(f"{name} {version}" for name, version in comparison.results[0].versions.items()),
     )
 
 

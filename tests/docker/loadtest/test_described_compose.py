@@ -161,7 +161,7 @@ def test_what_it_takes_to_build_images_is_not_part_of_the_start(project: ShopPro
 
 
 def test_a_service_is_ready_when_it_answers_its_request(project: ShopProject) -> None:
-    ready = "[runtime.members.web]\nready = \"tcp://127.0.0.1:1\"\n"
+    ready = '[runtime.members.web]\nready = "tcp://127.0.0.1:1"\n'
     project.file.write_text(project.file.read_text().replace("[runtime]", "[runtime]\nstart_timeout = 8") + ready)
     with pytest.raises(ClusterError, match=r"^node-1 \(.*web-1\)"):
         make(project).start()

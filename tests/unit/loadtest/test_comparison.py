@@ -55,8 +55,17 @@ def test_what_a_target_does_better_comes_first(tmp_path: Path, theirs: float, ou
     replace(OUTAGE, gap=theirs, node=OTHER).write(tmp_path)
     page = render_comparison(tmp_path)
     first = page[page.index("## Where others do better") : page.index("## The table")]
-    assert (f"{OTHER} has 1.00 s without a good answer, this project 2.00 s" in first) == better
+    assert (f"{OTHER} has 1.00 s without a good answer against 2.00 s here." in first) == better
     assert ("In none of these cells" in first) == (not better)
+
+
+def test_another_fault_is_said_where_figures_are_compared(tmp_path: Path) -> None:
+    replace(OUTAGE, gap=2.0).write(tmp_path)
+    replace(OUTAGE, gap=0.0, node=OTHER, fault="pause the store", lost=10).write(tmp_path)
+    page = render_comparison(tmp_path)
+    assert table_of(page)[2][1].endswith("in 1 run; fault: pause the store")
+    first = page[page.index("## Where others do better") : page.index("## The table")]
+    assert "against 2.00 s here, with another fault (pause the store); but also 1 users logged out." in first
 
 
 def test_a_cell_without_results_says_so(tmp_path: Path) -> None:
@@ -94,18 +103,9 @@ def refuse(spec: ClusterSpec) -> Cluster:
     raise ClusterError(f"no {spec.nodes} nodes here")
 
 
-@pytest.mark.parametrize(
-    ("run", "there_are", "more"),
-    [
-        (WRITES, 1, 1),  # nothing lost: a second one confirms it
-        (WRITES, 2, 0),
-        (replace(WRITES, lost=10), 2, 1),  # a figure
-        (replace(WRITES, lost=10), 3, 0),
-        (Run(), 2, 1),  # the gap is a figure
-        (Run(), 3, 0),
-    ],
-)
-def test_a_figure_has_three_runs_and_a_yes_or_no_two(tmp_path: Path, run: Run, there_are: int, more: int) -> None:
+@pytest.mark.parametrize("run", [WRITES, replace(WRITES, lost=10), Run()])
+@pytest.mark.parametrize(("there_are", "more"), [(2, 1), (3, 0)])
+def test_each_experiment_has_three_runs_on_each_system(tmp_path: Path, run: Run, there_are: int, more: int) -> None:
     for number in range(1, there_are + 1):
         replace(run, run=number).write(tmp_path)
     comparison = Comparison([System(None, None)], [run.name], SuiteLoad(), tmp_path, refuse)

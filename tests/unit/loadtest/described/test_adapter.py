@@ -99,10 +99,17 @@ def test_a_login_gets_its_token_from_a_page_and_follows_its_redirects() -> None:
             [(200, {}, FORM), (302, {"Location": "/"}, b""), (200, {}, b"")],
             Answer(UNKNOWN, error="it leads to /, which shows nobody: refused, or lost"),
         ),
-        ([(200, {}, FORM), *[(302, {"Location": "/"}, b"")] * 6], Answer(UNKNOWN, error="more than 5 redirects")),
+        (
+            [(200, {}, FORM), *[(302, {"Location": "/"}, b"")] * 6],
+            Answer(UNKNOWN, error="more than 5 redirects, the last one to /"),
+        ),
+        (
+            [(200, {}, FORM), *[(302, {"Location": "/", "Set-Cookie": "sid=1"}, b"")] * 5, (200, {}, PAGE)],
+            Answer(OK, "alice"),
+        ),
     ],
 )
-def test_a_login_that_is_not_as_described_is_a_failure(answers: list[Scripted], answer: Answer) -> None:
+def test_a_login_is_judged_by_its_answer_and_where_it_leads(answers: list[Scripted], answer: Answer) -> None:
     assert talk(adapter(), Action.LOGIN, *answers)[1] == answer
 
 
@@ -223,7 +230,7 @@ def test_a_write_is_repeated_where_its_answer_says_so_and_judged_by_the_last_one
     ("location", "hops", "error"),
     [
         ("http://elsewhere.test/count/", 1, "status 308 to another host: elsewhere.test"),
-        ("/count/", 6, "more than 5 redirects"),
+        ("/count/", 6, "more than 5 redirects, the last one to /count/"),
         ("", 1, "status 308, and no Location"),
         ("http://[shop/", 1, "the Location 'http://[shop/' is malformed"),
     ],

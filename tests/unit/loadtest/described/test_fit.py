@@ -64,7 +64,7 @@ def test_an_outage_is_a_kill_where_nothing_can_pause_and_a_cut_behind_a_proxy(tm
     ("name", "runtime", "requests", "why"),
     [
         ("scale", ALL.replace(', scale = "true"', ""), LOGOUT, "the runtime commands has no action scale"),
-        ("kill-node", ALL.replace('"a", "b"', '"a"'), LOGOUT, "runtime.roles names no node-2"),
+        ("kill-node", ALL.replace('"a", "b"', '"a"'), LOGOUT, "it needs node-2, and runtime.roles.node gives 1"),
         ("kill-node", ALL.replace(' restart = "true",', ""), LOGOUT, "the runtime commands has no action restart"),
         ("kill-node", "", LOGOUT, "the file has no runtime"),
         ("concurrent-writes", ALL, LOGOUT, "the file has no request count or add"),

@@ -120,6 +120,18 @@ def test_every_guess_is_marked(tmp_path: Path) -> None:
         assert all("# guess" in line for line in lines), lines
 
 
+def test_a_form_for_the_login_says_where_a_good_one_leads(tmp_path: Path) -> None:
+    login = init(tmp_path, DJANGO)[0].file.requests.login
+    assert login.redirect == "/", "a refused one is answered with 200 and the form"
+
+
+@pytest.mark.parametrize(("text", "is_said"), [(ALONE, True), (SENTINELS, False), (NODES_BEHIND_NGINX, False)])
+def test_one_node_is_said_to_be_too_few_to_kill_one(tmp_path: Path, text: str, is_said: bool) -> None:
+    lines = init(tmp_path, text)[1].splitlines()
+    said = "# One node: to kill one takes two, as with `deploy: {replicas: 2}` of web."
+    assert (said in lines) == is_said
+
+
 def test_what_has_no_role_is_named_with_the_reason(tmp_path: Path) -> None:
     text = init(tmp_path, DJANGO)[1]
     for line in (
