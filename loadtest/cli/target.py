@@ -73,7 +73,7 @@ def init(compose: Path, output: Path | None) -> None:
 
 
 @target.command(short_help="Compare targets with this project's nodes, in the same experiments.")
-@click.argument("files", nargs=-1, metavar="FILE...", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--experiments",
     metavar="NAMES",
@@ -81,7 +81,7 @@ def init(compose: Path, output: Path | None) -> None:
     show_default=True,
     help="Names of `session-cluster failover list`, with commas between them.",
 )
-@out_option("Folder for results; what it has already is not run again.")
+@out_option("Folder for results; what it has already is not run again. Default: results/comparison.")
 @click.option(
     "--page", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write the comparison as Markdown."
 )

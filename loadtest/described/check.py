@@ -97,6 +97,7 @@ class _Visit:
         self._counter: int | None = None  # what it should be
         self._item = f"check {secrets.token_hex(3)}"
         self._added = False
+        self._redirects = False  # whether look redirects a user who is logged in
         self._replies: list[Reply] = []
 
     def make(self) -> None:
@@ -107,6 +108,7 @@ class _Visit:
         if not self._step("login", requests.login, self._judge_login):
             return
         self._step("look", requests.look, self._judge_user)
+        self._redirects = _main(self._replies[-1]).status in REDIRECTS
         for _ in range(2 if requests.count is not None else 0):
             self._step("count", requests.count, self._judge_count)
         self._step("read", requests.read, self._judge_user)
@@ -244,6 +246,9 @@ class _Visit:
         login = requests.login
         if not login.status and login.redirect is None and login.user is None and login.logged_in is None:
             yield "login: give it status, redirect or user, or a refused one passes for a login"
+        if self._redirects:
+            why = "probes follow nothing and count 200 alone"
+            yield f"look: it redirects a logged-in user; {why}: give the path of the page itself"
         if len(self._target.users) == 1:
             yield "users: with one account nobody can tell whose session an answer shows"
         if requests.logout is None:

@@ -179,7 +179,9 @@ class ComparedSystems:
                 cell = self.cell(system, experiment)
                 better = [measure for measure in cell.compared if cell.is_better(ours, measure)]
                 if better:
-                    figures = " and ".join(f"{cell.show(one)} {one.name} against {ours.show(one)} here" for one in better)
+                    figures = " and ".join(
+                        f"{cell.show(one)} {one.name} against {ours.show(one)} here" for one in better
+                    )
                     fault = "" if cell.fault == ours.fault else f", with another fault ({cell.fault or 'none'})"
                     but = cell.worse_than(ours)
                     told.append(f"**{BY_NAME[experiment].title}**: {system} has {figures}{fault}{but}.")

@@ -146,6 +146,13 @@ def test_a_logout_that_ends_nothing_is_seen(tmp_path: Path) -> None:
     assert "requests.look: shows 'user6@example.org' after the logout, with the cookie from before" in printed
 
 
+def test_a_look_that_redirects_is_said_since_no_probe_follows(tmp_path: Path) -> None:
+    look = '[requests.look]\npath = "/"'
+    _, printed = check(tmp_path, PlainShop(), (look, look.replace('"/"', '"/welcome"')))
+    assert "look: it redirects a logged-in user; probes follow nothing and count 200 alone" in printed
+    assert "probes follow" not in check(tmp_path, PlainShop())[1]
+
+
 def test_what_a_write_after_the_logout_is_answered_is_suggested(tmp_path: Path) -> None:
     no_rule = ('[anonymous]\nredirect = "/login"\nstatus = 401\n', '[anonymous]\ncss = "form"\n')
     status, printed = check(
