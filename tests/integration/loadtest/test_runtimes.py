@@ -115,7 +115,7 @@ def test_a_runtime_says_what_it_cannot_do(tmp_path: Path) -> None:
     cluster = CommandsCluster(write_target(tmp_path, text))
     assert cluster.refuse(Need(Ability.SCALE)) == "the runtime commands has no action scale"
     assert cluster.refuse(Need(Ability.PAUSE, Role.NODE)) == "the runtime commands has no action resume"
-    assert cluster.refuse(Need(Ability.KILL, "node-3")) == "runtime.roles names no node-3"
+    assert cluster.refuse(Need(Ability.KILL, "node-3")) == "it needs node-3, and runtime.roles.node gives 2"
     assert cluster.refuse(Need(Ability.KILL, "node-2")) == ""
     assert cluster.refuse(Need(Ability.STORE_PROXY)) == "the file has no runtime.store_proxy before the store"
     with pytest.raises(ClusterError, match="cannot pause node-1: the runtime commands has no action resume"):
