@@ -105,7 +105,7 @@ def _check_request(
 ) -> Iterator[tuple[Place, str]]:
     name = ".".join(map(str, place))
     allowed |= {CSRF, USER}
-    for key, value in (("path", request.path), ("page", request.page), ("redirect", request.redirect)):
+    for key, value in (("path", request.path), ("page", request.page)):
         if value is not None and not value.startswith("/"):
             yield (*place, key), f"{name}.{key} must begin with /, not {value!r}"
     yield from _check_redirect(place, request.redirect)
@@ -153,16 +153,15 @@ def _check_reading(
             re.compile(reading.regex)
         except re.error as error:
             yield (*place, "regex"), f"{name}.regex is not a regular expression: {error}"
-    redirect = getattr(reading, "redirect", None)
-    if redirect is not None and not redirect.startswith("/"):
-        yield (*place, "redirect"), f"{name}.redirect must begin with /, not {redirect!r}"
-    yield from _check_redirect(place, redirect)
+    yield from _check_redirect(place, getattr(reading, "redirect", None))
 
 
 def _check_redirect(place: Place, redirect: str | None) -> Iterator[tuple[Place, str]]:
-    if redirect is not None and "?" in redirect:
-        what = f"must be a path without a query, which is not compared, not {redirect!r}"
-        yield (*place, "redirect"), f"{'.'.join(map(str, place))}.redirect {what}"
+    name = f"{'.'.join(map(str, place))}.redirect"
+    if redirect is not None and not redirect.startswith("/"):
+        yield (*place, "redirect"), f"{name} must begin with /, not {redirect!r}"
+    elif redirect is not None and "?" in redirect:
+        yield (*place, "redirect"), f"{name} must be a path without a query, which is not compared, not {redirect!r}"
 
 
 def _check_users(users: UsersSpec, file: TargetFile) -> Iterator[tuple[Place, str]]:
