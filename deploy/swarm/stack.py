@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from deploy.compose.docker import Engine
 from deploy.compose.proxy import ALL_NODES
-from deploy.compose.setup import write_secrets
+from deploy.compose.secret_files import write_secrets
 from deploy.files import write_atomically
 from deploy.spec import ClusterError, SpecError, check_nodes
 from deploy.waiting import holds_within

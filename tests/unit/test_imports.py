@@ -119,13 +119,46 @@ def test_redis_does_not_know_where_it_runs_and_containers_import_nothing_from_lo
             assert all(name.startswith(tuple(allowed)) for name in ours), path
 
 
-def test_modules_do_not_import_each_other_in_a_circle() -> None:
+def import_graph() -> dict[str, set[str]]:
+    """Return each module and what it imports of ours when it runs."""
     paths = {module_name(path): path for place in ALLOWED for path in files(place)}
     graph = {}
     for name, path in paths.items():
         modules = {each if each in paths else each.rpartition(".")[0] for each in read(path).run_time}
         graph[name] = (modules & paths.keys()) - {name} - OPTIONAL.get(name, set())
-    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError with the circle
+    return graph
+
+
+def test_modules_do_not_import_each_other_in_a_circle() -> None:
+    graphlib.TopologicalSorter(import_graph()).prepare()  # raises CycleError with the circle
+
+
+BY_PATH = {"deploy.local.reaper", "deploy.swarm.beside", "deploy.tcp_proxy"}
+"""Run as `python file.py`."""
+
+
+def test_what_python_m_runs_is_not_imported_before_it_runs() -> None:
+    """Python would print a RuntimeWarning each time, and run the module twice."""
+    graph = import_graph()
+    commands = {name for place in ALLOWED for name in map(module_name, filter(has_main, files(place)))} - BY_PATH
+    assert "deploy.compose.setup" in commands
+    for command in commands:
+        loaded, waiting = set[str](), packages_of(command)
+        while waiting:
+            module = waiting.pop()
+            loaded.add(module)
+            waiting |= {*graph[module], *packages_of(module)} - loaded
+        assert command not in loaded
+
+
+def has_main(path: Path) -> bool:
+    return '\nif __name__ == "__main__":' in path.read_text()
+
+
+def packages_of(module: str) -> set[str]:
+    """Return the packages that `module` lies in, which are imported first."""
+    parts = module.split(".")
+    return {".".join(parts[:length]) for length in range(1, len(parts))}
 
 
 def module_name(path: Path) -> str:

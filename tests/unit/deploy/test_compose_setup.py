@@ -8,7 +8,8 @@ from click.testing import CliRunner
 
 from deploy.compose import setup as module
 from deploy.compose.members import SENTINELS, SHARDS, STORES
-from deploy.compose.setup import check_settings, node_urls, render_proxy
+from deploy.compose.secret_files import node_urls
+from deploy.compose.setup import check_settings, render_proxy
 from deploy.redis.acl import Passwords
 from deploy.redis.config import FAST_RECONNECT
 from deploy.spec import ClusterError, RedisMode
@@ -112,7 +113,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, path in {
         "CLUSTER": "",
         "SETTINGS": "console/settings.json",
-        "_PASSWORDS": "users/passwords.json",
+        "PASSWORDS": "users/passwords.json",
     }.items():
         monkeypatch.setattr(module, name, tmp_path / path)
     for name, path in {"_KEY": "key.pem", "_CERTIFICATE": "certificate.pem", "_AUTHORITY": "ca.pem"}.items():
