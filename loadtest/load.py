@@ -123,10 +123,9 @@ def _verdicts(result: LoadResult) -> RenderableType:
         f"{found.sessions_lost:,} of {found.sessions:,}"
         f"{''.join(f', {text}' for kind, text in losses.items() if kind not in result.lacks)}"
     )
-    failed = (
-        f"requests failed {found.total.failed:,} of {found.total.operations:,} (arrival included), "
-        f"retried by the proxy {found.total.retried:,}"
-    )
+    failed = f"requests failed {found.total.failed:,} of {found.total.operations:,} (arrival included)"
+    if found.total.proxied:
+        failed += f", retried by the proxy {found.total.retried:,}"
     add_verdict(grid, "", result.lost, lost)
     add_verdict(grid, "", result.failed, failed)
     for kind, examples in found.examples.items():

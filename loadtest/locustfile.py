@@ -127,7 +127,7 @@ def summary(findings: Findings) -> str:
         f"  sessions crossed   {findings.crossed:,}",
         f"  failed requests    {total.failed:,}",
         *(f"    {count:,} x {reason}" for reason, count in total.failures.items()),
-        f"  retried            {total.retried:,} by the proxy, on another node",
+        *([f"  retried            {total.retried:,} by the proxy, on another node"] if total.proxied else []),
         f"  answered by        {', '.join(f'{node} {count:,}' for node, count in total.nodes.items()) or '-'}",
     ]
     return "\n".join(lines)

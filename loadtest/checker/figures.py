@@ -10,6 +10,7 @@ from operator import add, itemgetter
 from typing import Self
 
 from loadtest.checker.findings import Evidence, Kind, PhaseFigures, Row
+from loadtest.checker.session import added
 from loadtest.history import GAVE_UP, STOPPED, Action, Note, Op, OpOutcome
 
 CPU = "generator_cpu"
@@ -143,12 +144,14 @@ class Figures:
         self._users.add(_user(event.who))
         if event.outcome is OpOutcome.OK:
             self._counts["ok"] += 1
+            self._counts["updates"] += added(event)[1]
+            self._counts["logouts"] += event.action is Action.LOGOUT
         if event.action is Action.LOGIN:
             self._counts["logins"] += 1
         if event.shed:
             self._counts["shed"] += 1
-        if "," in event.upstream_status:
-            self._counts["retried"] += 1
+        self._counts["proxied"] += event.upstream_status != ""
+        self._counts["retried"] += "," in event.upstream_status
         if event.node:
             self._nodes[event.node] += 1
         if is_failure(event):
@@ -264,7 +267,7 @@ class AllFigures(Figures):
 
 _COUNTS = (
     *("ok", "fail", "unknown", "failed_gets", "failed_writes", "logins", "as_logged_in", "logged_out"),
-    *("retried", "shed"),
+    *("logouts", "updates", "proxied", "retried", "shed"),
 )
 
 

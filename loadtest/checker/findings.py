@@ -60,7 +60,9 @@ class PhaseFigures(msgspec.Struct, frozen=True, kw_only=True):
     `failures` counts them by request and reason. `as_logged_in` are the answers that show whether a user is logged in
     who must be; `logged_out` those among them that show they are not, and `users_logged_out` to how many users.
     `shed` of those that failed were a 503 with Retry-After: too much load, or a store out of reach.
-    `retried` were sent to a second node by the proxy. `found` is what the answers of this phase prove to be wrong.
+    `logouts` and `updates` were acknowledged; an update is a visit or a piece added to a list, as losses are counted.
+    `proxied` tell what the proxy did (X-Upstream-Status), and `retried` of them were sent to a second node.
+    `found` is what the answers of this phase prove to be wrong.
     `generator_cpu` is the share of one core that the load generator's busiest process used, as it noted on average;
     above 0.9, rates and times are the load generator's own.
     """
@@ -76,9 +78,12 @@ class PhaseFigures(msgspec.Struct, frozen=True, kw_only=True):
     failed_writes: int = 0
     failures: dict[str, int] = {}
     logins: int = 0
+    logouts: int = 0
+    updates: int = 0
     as_logged_in: int = 0
     logged_out: int = 0
     users_logged_out: int = 0
+    proxied: int = 0
     retried: int = 0
     shed: int = 0
     nodes: dict[str, int] = {}

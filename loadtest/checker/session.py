@@ -69,7 +69,7 @@ class SessionChecker:
         self._expired = False
         self._idle_since = -FOREVER
         self._used: list[tuple[float, float]] = []  # by end: ended, started
-        self._crossed: set[tuple[str, float]] = set()
+        self._crossed: list[tuple[str, float]] = []
         self._revived: Evidence | None = None
         self._undone: dict[float, Evidence] = {}  # by the reset that was undone
         self._stale: list[tuple[str, float]] = []
@@ -88,7 +88,7 @@ class SessionChecker:
         self._born = min(self._born, op.started)
         if op.outcome is OpOutcome.FAIL:
             return
-        name, amount = _adds(op)
+        name, amount = added(op)
         moves = amount and op.replaced is True and op.brought  # the browser to another session
         if op.action in _CHANGES or moves:
             self._changes.append(op)
@@ -207,7 +207,7 @@ class SessionChecker:
             if op.user not in allowed:
                 whose = f"only {', '.join(sorted(allowed))} logged in" if allowed else "no user had logged in"
                 evaluation.evidence.append(self._make(Kind.CROSSED, op, f"shows {op.user} as logged in; {whose}"))
-                self._crossed.add((op.who, op.ended))
+                self._crossed.append((op.who, op.ended))
                 return
         if not tells(op):
             return
@@ -279,8 +279,8 @@ class SessionChecker:
     def _evaluate_values(self, op: Op, evaluation: Evaluation) -> None:
         """Evaluate the visits and the cart that the next answer shows."""
         key = (op.who, op.ended)
-        crossed = key in self._crossed
-        self._crossed.discard(key)
+        if crossed := key in self._crossed:
+            self._crossed.remove(key)
         if not self._values_known or op.user not in (UNSET, None, op.account):
             return
         shown = list(self._shown(op))
@@ -301,7 +301,7 @@ class SessionChecker:
 
     def _shown(self, op: Op) -> Iterator[tuple[str, int, int]]:
         """Yield the name of each counter in the answer, the amount that the operation added, and the value."""
-        target, amount = _adds(op)
+        target, amount = added(op)
         if op.visits is not UNSET:
             yield _as_own(op, VISITS, amount if target == VISITS else 0, op.visits)
         if op.cart is not UNSET:
@@ -360,8 +360,8 @@ class SessionChecker:
         return Evidence(kind=kind, who=shown.who, session=self.name, at=shown.ended, what=what, count=count)
 
 
-def _adds(op: Op) -> tuple[str, int]:
-    """Return to which counter a write adds how much."""
+def added(op: Op) -> tuple[str, int]:
+    """Return to which counter an operation adds, and how much; 0 where it adds nothing."""
     if op.action is Action.VISIT:
         return VISITS, 1
     return (op.item, op.quantity) if op.action is Action.ADD else ("", 0)

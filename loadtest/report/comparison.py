@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
@@ -24,12 +25,14 @@ _CLEAR = 0.2
 
 @dataclass(frozen=True)
 class Measure:
-    """One figure of a cell: what it is called, and how it is read. `least`: a smaller difference is none."""
+    """One figure of a cell: what it is called, and how it is read. `least`: a smaller difference is none. `whole` reads
+    of how many it is a part."""
 
     name: str
     read: Callable[[Findings], float]
     form: str = "{:,.0f}"
     least: float = 0.0
+    whole: Callable[[Findings], float] | None = None
 
 
 def _found(kind: Kind) -> Callable[[Findings], float]:
@@ -46,9 +49,9 @@ def _slowest(found: Findings) -> float:
     return max((row.p999 for row in rows if "login" not in row.path), default=0.0) / 1000
 
 
-UPDATES = Measure("updates lost", _found(Kind.UPDATE_LOST))
-OUT = Measure("users logged out", lambda found: found.total.users_logged_out)
-REVIVED = Measure("logouts undone", _found(Kind.REVIVED))
+UPDATES = Measure("updates lost", _found(Kind.UPDATE_LOST), whole=lambda found: found.total.updates)
+OUT = Measure("users logged out", lambda found: found.total.users_logged_out, whole=lambda found: found.total.users)
+REVIVED = Measure("logouts undone", _found(Kind.REVIVED), whole=lambda found: found.total.logouts)
 CROSSED = Measure("answers crossed", _found(Kind.CROSSED))
 FAILED = Measure("of requests failed", _share_failed, "{:.1%}", 0.01)
 SLOWEST = Measure("for the slowest answer", _slowest, "{:.1f} s", 0.5)
@@ -114,6 +117,13 @@ class ComparedCell:
         middle, least, most = (measure.form.format(one) for one in (median(values), min(values), max(values)))
         return middle if least == most else f"{middle} ({least} to {most})"
 
+    def show_loss(self, measure: Measure) -> str:
+        """Return a loss, in bold if there is one, and of how many it is a part."""
+        shown = f"**{self.show(measure)}**" if any(self.values(measure)) else "0"
+        if measure.whole is None:
+            return f"{shown} {measure.name}"
+        return f"{shown} of {median(map(measure.whole, self.found)):,.0f} {measure.name}"
+
     @property
     def text(self) -> str:
         """Return the cell of the table: losses first, the others only if there are any."""
@@ -122,18 +132,19 @@ class ComparedCell:
         if not self.found:
             return f"not measured: {self.case.first.reason}"
         first, *others = self.measures
-        parts = [f"**{self.show(first)}** {first.name}" if any(self.values(first)) else f"0 {first.name}"]
+        parts = [self.show_loss(first)]
         for measure in others:
             if measure is GAP:
                 parts.append(f"gap {self.show(GAP)}, slowest answer {self.show(SLOWEST)}")
             elif any(self.values(measure)):
-                parts.append(f"**{self.show(measure)}** {measure.name}")
+                parts.append(self.show_loss(measure))
         if any(self.values(FAILED)):
             parts.append(f"{self.show(FAILED)} {FAILED.name}")
         count = len(self.found)
         more = len(self.case.runs) - count
         missing = f"; {more} more could not be measured" if more else ""
-        return f"{'; '.join(parts)}; of {self.base} in {count} run{'s' if count > 1 else ''}{missing}"
+        requests = median(found.total.operations for found in self.found)
+        return f"{'; '.join(parts)}; {count} run{'s' if count > 1 else ''} of {requests:,.0f} requests{missing}"
 
     @property
     def compared(self) -> tuple[Measure, ...]:
@@ -149,13 +160,6 @@ class ComparedCell:
         worse = (measure for measure in self.compared if other.is_better(self, measure))
         parts = [f"{self.show(measure)} {measure.name}" for measure in worse]
         return f"; but also {', '.join(parts)}" if parts else ""
-
-    @property
-    def base(self) -> str:
-        """Return of how many the losses are."""
-        if self.experiment == "late-writes":
-            return f"{median(found.total.logins for found in self.found):,.0f} logouts"
-        return f"{median(found.total.operations for found in self.found):,.0f} requests"
 
 
 @dataclass(frozen=True)
@@ -232,7 +236,13 @@ def render_comparison(folder: Path) -> str:
         ours=OURS,
         machine={"cpu": "", **comparison.results[0].machine},
         versions=", ".join(f"{name} {version}" for name, version in comparison.results[0].versions.items()),
+        days=tuple(sorted({_day(run) for run in comparison.results if run.timing is not None})),
     )
+
+
+def _day(result: Result) -> str:
+    assert result.timing is not None
+    return datetime.fromtimestamp(result.timing.started, UTC).date().isoformat()
 
 
 def _system(result: Result) -> str:

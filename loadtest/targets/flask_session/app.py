@@ -8,6 +8,7 @@ Written as Flask-Session's documentation has it, with its defaults. It is config
     SESSION_NAME            the cookie's name; session
     SESSION_SECURE          on: the cookie is for TLS only
     SESSION_IDLE_TIMEOUT    seconds that a session lives without use; 1800
+    SESSION_REFRESH_EACH_REQUEST  off: only a request that changes a session stores it, so reading keeps none alive
     TRUSTED_PROXIES         how many proxies stand before it; 0
     CLUSTER_USERS_FILE      JSON: {"users": {user: password}}
 """
@@ -43,6 +44,7 @@ def from_environ() -> Flask:
         SESSION_COOKIE_NAME=environ.get("SESSION_NAME", "session"),
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=environ.get("SESSION_SECURE") == "on",
+        SESSION_REFRESH_EACH_REQUEST=environ.get("SESSION_REFRESH_EACH_REQUEST") != "off",
         PERMANENT_SESSION_LIFETIME=int(environ.get("SESSION_IDLE_TIMEOUT", "1800")),
     )
     ping = _use_store(app, environ)

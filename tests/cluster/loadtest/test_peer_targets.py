@@ -18,8 +18,9 @@ def test_updates_that_flask_session_loses_are_found_with_evidence(tmp_path: Path
     assert result.node == "Flask-Session 0.8"
 
 
-def test_the_shop_of_this_project_loses_nothing_as_a_described_application(tmp_path: Path) -> None:
-    result = run_on_target("shop/target", "late-writes", tmp_path)
+@pytest.mark.parametrize("file", ["shop/target", pytest.param("shop/plain_nginx", marks=pytest.mark.nightly)])
+def test_the_shop_of_this_project_loses_nothing_as_a_described_application(file: str, tmp_path: Path) -> None:
+    result = run_on_target(file, "late-writes", tmp_path)
     assert result.verdict is Verdict.HOLDS, result.reason
     assert set(result.lacks) == {Kind.PASSWORD_UNDONE}, "all that a file can describe is looked for"
 
@@ -32,6 +33,7 @@ def test_the_shop_of_this_project_loses_nothing_as_a_described_application(tmp_p
         "django/cache",
         "starlette/target",
         "flask_session/target",
+        "flask_session/no_refresh",
     ],
 )
 @pytest.mark.parametrize(("experiment", "lost"), [("concurrent-writes", Kind.UPDATE_LOST), ("kill-node", None)])

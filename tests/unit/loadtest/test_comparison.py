@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from deploy import Cluster, ClusterError, ClusterSpec
@@ -31,10 +32,10 @@ def test_a_cell_has_the_median_the_range_and_the_number_of_runs(tmp_path: Path) 
     head, ours, other = table_of(page)
     assert head == ["system", "the store down for everyone"]
     assert ours[0] == OURS
-    assert "0 users logged out; gap 2.00 s (1.00 s to 3.00 s), slowest answer 0.0 s" in ours[1]
+    assert "0 of 1 users logged out; gap 2.00 s (1.00 s to 3.00 s), slowest answer 0.0 s" in ours[1]
     assert other[0] == OTHER
-    assert other[1].startswith("**1** users logged out; gap 2.00 s")
-    assert all(cell.endswith(" in 3 runs") for cell in (ours[1], other[1]))
+    assert other[1].startswith("**1** of 1 users logged out; gap 2.00 s")
+    assert all(cell.endswith("; 3 runs of 119 requests") for cell in (ours[1], other[1]))
 
 
 def test_a_reason_is_told_where_its_result_was_measured(tmp_path: Path) -> None:
@@ -63,7 +64,7 @@ def test_another_fault_is_said_where_figures_are_compared(tmp_path: Path) -> Non
     replace(OUTAGE, gap=2.0).write(tmp_path)
     replace(OUTAGE, gap=0.0, node=OTHER, fault="pause the store", lost=10).write(tmp_path)
     page = render_comparison(tmp_path)
-    assert table_of(page)[2][1].endswith("in 1 run; fault: pause the store")
+    assert table_of(page)[2][1].endswith("; 1 run of 119 requests; fault: pause the store")
     first = page[page.index("## Where others do better") : page.index("## The table")]
     assert "against 2.00 s here, with another fault (pause the store); but also 1 users logged out." in first
 
@@ -93,7 +94,13 @@ def test_losses_of_several_kinds_are_all_in_the_cell(tmp_path: Path) -> None:
     cell = compare(read_results(tmp_path).results).cell(OURS, "store-outage")
     (found,) = cell.found
     found.total.found[Kind.REVIVED] = 3
-    assert "**3** logouts undone" in cell.text
+    msgspec.structs.force_setattr(found.total, "logouts", 20)
+    assert "**3** of 20 logouts undone" in cell.text
+
+
+def test_the_page_says_when_it_was_measured(tmp_path: Path) -> None:
+    OUTAGE.write(tmp_path)
+    assert "\nMeasured on 2027-01-15, on a machine with 2 cores: compare" in render_comparison(tmp_path)
 
 
 WRITES = Run(name="concurrent-writes", number=15, variant="redis", title="concurrent writes", fault="nothing")

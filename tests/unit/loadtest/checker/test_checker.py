@@ -33,6 +33,12 @@ def test_operations_are_counted_by_outcome_and_reason() -> None:
     ]
 
 
+def test_what_was_acknowledged_is_counted_as_losses_are() -> None:
+    script = Script().login().visit(1).op(Action.ADD, item="tea", quantity=3).unknown(Action.VISIT)
+    total = script.op(Action.VISIT, outcome=OpOutcome.FAIL, status=409).op(Action.LOGOUT).check().total
+    assert (total.updates, total.logouts) == (4, 1)
+
+
 def test_load_that_was_shed_is_counted_beside_the_failures() -> None:
     script = (
         Script().login().unknown(Action.VISIT).op(Action.LOOK, outcome=OpOutcome.UNKNOWN, error="status 503", shed=True)
