@@ -47,10 +47,14 @@ STORES = (StoreKind.REDIS, StoreKind.REDIS_HA, StoreKind.REDIS_CLUSTER, StoreKin
 SECONDS_TO_ANSWER = 20.0
 """A write that a silent node has accepted is answered with a 504 after the proxy's read timeout (15 s)."""
 LONG = 600.0
-"""Seconds from which on a run is a long one: it begins and ends with a quiet minute, which are compared, and its phases
+"""Seconds from which on a run is a long one: it begins and ends with a quiet phase, which are compared, and its phases
 are named after the kind of fault."""
 _STEADY, _SHORTEST, _LONGEST, _QUIET = 2.0, 0.5, 5.0, (1.0, 3.0)
-_QUIET_MINUTE = 60.0
+_FIRST, _LAST = 120.0, 60.0
+"""Of a long run the quiet phases: in the first one the checker fills, which remembers a little more than a minute."""
+_IDLE_TIMEOUT = 300
+"""Seconds. Clients leave sessions behind, and the store keeps them for as long: with the default of half an hour it
+would still grow at the end of a run."""
 _KEPT_HISTORY = 32 * 1024 * 1024
 """Bytes of each part of a history that are kept: some 90,000 operations."""
 _UNDO = 1.5
@@ -133,9 +137,9 @@ def make_schedule(store: StoreKind, seed: int, seconds: float) -> tuple[Phase, .
     """
     random_, hazards = random.Random(f"{store} {seed}"), list_hazards(store)  # noqa: S311 - no secret
     is_long = seconds >= LONG
-    steady = _QUIET_MINUTE if is_long else _STEADY
-    phases = [Phase(name=BEFORE, seconds=steady, words="steady", measured=True)]
-    left = seconds - 2 * steady
+    first, last = (_FIRST, _LAST) if is_long else (_STEADY, _STEADY)
+    phases = [Phase(name=BEFORE, seconds=first, words="steady", measured=True)]
+    left = seconds - first - last
 
     def draw() -> tuple[Phase, Phase]:
         return _draw_phases(hazards, random_, 0 if is_long else len(phases) // 2 + 1)
@@ -147,7 +151,7 @@ def make_schedule(store: StoreKind, seed: int, seconds: float) -> tuple[Phase, .
         phases += drawn
         left -= _estimate(drawn)
         drawn = draw()
-    return (*phases, Phase(name=AFTER, seconds=steady, words="steady again", measured=True))
+    return (*phases, Phase(name=AFTER, seconds=last, words="steady again", measured=True))
 
 
 def _draw_phases(hazards: Hazards, random_: random.Random, number: int) -> tuple[Phase, Phase]:
@@ -180,7 +184,7 @@ def make_spec(store: StoreKind, users: int) -> ClusterSpec:
         store,
         # No line for each request: of a long run they would fill the disk.
         proxy={"access_log": "/dev/null"},
-        node_settings={"LOG_LEVEL": "warning"},
+        node_settings={"LOG_LEVEL": "warning", "SESSION_IDLE_TIMEOUT": str(_IDLE_TIMEOUT)},
         workers=WORKERS,
         store_settings=settings,
         store_proxy=store is StoreKind.REDIS,

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from loadtest.checker.fork import State
 from loadtest.checker.sums import FOREVER, Latest
 
+_NONE = Latest()
+"""Of a session without resets, as most are: it is never added to, and takes no memory for each of them."""
+
 
 @dataclass(slots=True)
 class Resets(State):
@@ -12,21 +15,21 @@ class Resets(State):
 
     loss: float | None = None
     """The last sign of life before a loss that no login has ended yet."""
-    _over: Latest = field(default_factory=Latest)
-    _certain: Latest = field(default_factory=Latest)
-    _logouts: Latest = field(default_factory=Latest)
+    _over: Latest = field(default_factory=lambda: _NONE)
+    _certain: Latest = field(default_factory=lambda: _NONE)
+    _logouts: Latest = field(default_factory=lambda: _NONE)
 
     def add(self, started: float, ended: float, *, certain: bool = False, logout: bool = False) -> None:
-        self._over.add(started, ended)
+        self._over = _add(self._over, started, ended)
         if certain:
-            self._certain.add(ended, started)
+            self._certain = _add(self._certain, ended, started)
             if logout:
-                self._logouts.add(ended, started)
+                self._logouts = _add(self._logouts, ended, started)
 
     def end_loss(self, ended: float) -> None:
         """Note that a login, acknowledged at `ended`, began a new generation after the loss."""
         if self.loss is not None:
-            self._over.add(self.loss, ended)
+            self._over = _add(self._over, self.loss, ended)
             self.loss = None
 
     def open_loss(self, before: float) -> bool:
@@ -63,3 +66,10 @@ class Resets(State):
         self._over.forget(before)
         self._certain.forget(before)
         self._logouts.forget(before)
+
+
+def _add(latest: Latest, time: float, value: float) -> Latest:
+    if latest is _NONE:
+        latest = Latest()
+    latest.add(time, value)
+    return latest

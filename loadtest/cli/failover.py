@@ -215,7 +215,7 @@ def _make_target_suite(
     metavar="S",
     type=Number(1, DAY),
     help="About how many seconds of load, with one fault or more. Start, login of the users and check add some 15 s,"
-    " or more on a busy machine. From 600 on the run begins and ends with a quiet minute, which are compared."
+    " or more on a busy machine. From 600 on the run begins and ends with a quiet phase, which are compared."
     "  [default: 60; with --operations a day]",
 )
 @click.option(
