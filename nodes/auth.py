@@ -89,12 +89,10 @@ def login() -> Response:
     guess.success()
     if account.unfinished:
         _finish_change(account)
-    # Another user must not get the data of this session, nor what a concurrent request saves in it.
-    is_same = current_session.owner in {None, credentials.user}
-    if is_same and wants_page(request):
+    if current_session.owner in {None, credentials.user} and wants_page(request):
         pages.note_what_comes_along()
     try:
-        current_session.renew(credentials.user, keep=is_same, confirm=lambda: users.require_unchanged(account))
+        current_session.renew(credentials.user, confirm=lambda: users.require_unchanged(account))
     except UserChanged:  # disabled, or another password, while this login was under way
         return _refuse_login()
     log.info(

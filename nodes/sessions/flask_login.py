@@ -88,7 +88,7 @@ def _renew(state: SessionState) -> None:
     if session.owner in {None, owner}:
         session.renew(owner)
     else:
-        _begin_again(state, partial(session.renew, owner, keep=False))
+        _begin_again(state, partial(session.renew, owner))
 
 
 def _begin_again(state: SessionState, action: Callable[[], object]) -> None:

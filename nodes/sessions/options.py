@@ -316,7 +316,6 @@ class SessionOptions:
 
 
 _SWITCHES = ("save_uninitialized", "rolling", "refresh", "http_only", "partitioned", "remember_client", "flask_login")
-_SWITCHES = ("save_uninitialized", "rolling", "refresh", "http_only", "partitioned", "remember_client", "flask_login")
 _CHOICES: tuple[tuple[str, type[Enum], dict[Any, Any]], ...] = (
     ("secure", Secure, {True: Secure.ON, False: Secure.OFF}),
     ("same_site", SameSite, {True: SameSite.STRICT}),

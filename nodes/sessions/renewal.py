@@ -67,6 +67,7 @@ def renew(
     """Move a session, which is loaded, to a new id; see `Session.renew`. `client` is stored with it."""
     confirm = confirm or (lambda: None)
     is_login, had_session = owner is not None, old.record is not None
+    keep = keep and (owner is None or old.record is None or old.record.owner in {None, owner})
     if owner is not None and keep and (newer := _newest(old)) is not None:
         if _owner(newer) is None:
             _bring(old, newer)

@@ -183,7 +183,8 @@ class Session:
         """Move the session to a new id, as must be done at login: the data stays, the old id is invalid everywhere.
 
         With `owner` it is a login: `owner` is logged in from now on, and `created`, `auth_time` and the absolute
-        timeout start again. Without, they stay as they are. `keep=False` drops data and owner. Three round trips: read,
+        timeout start again; the data of another user who was logged in until then is dropped. Without, they stay as
+        they are. `keep=False` drops data and owner. Three round trips: read,
         create, retire; in this order, so that a failure leaves the visitor with the session they had. What a concurrent
         request saved under the old id meanwhile is carried over. `confirm` is called between create and retire:
         where it raises, the renewal is undone. A login checks there that its user was not disabled meanwhile.

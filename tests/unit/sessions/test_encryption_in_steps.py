@@ -125,8 +125,8 @@ def test_nodes_of_adjacent_steps_share_their_sessions(inner: MemoryStore, steps:
         assert [each.address for each in browser.users.of("alice")] == [""]
         assert abroad.put(blind=1).status == 200
         browser.visit(lambda session: current_session.renew())
-        abroad.log_in("bob")
-        assert browser.read() == ("bob", {"n": 2, "~owner": 2, "blind": 1})
+        abroad.log_in("alice")
+        assert browser.read() == ("alice", {"n": 2, "~owner": 2, "blind": 1})
         browser.visit(lambda session: session.clear())
         assert abroad.read() == (None, {})
         assert abroad.log_out().status == 200

@@ -64,6 +64,15 @@ def test_renewing_without_keeping_leaves_data_and_owner_behind(browser: Browser)
     assert browser.read() == ("bob", {})
 
 
+def test_the_login_of_another_user_drops_the_data(browser: Browser) -> None:
+    browser.put(card="4242")
+    with browser.request() as (session, _):
+        assert session["card"] == "4242"
+        browser.put(n=2)  # a concurrent change belongs to the data that is left behind
+        current_session.renew("bob")
+    assert browser.read() == ("bob", {})
+
+
 def test_a_logout_wins_against_a_rotation_in_flight(browser: Browser, harness: Harness) -> None:
     with browser.request() as (slow, answer):
         assert Session.of(slow).owner == "alice"
