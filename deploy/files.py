@@ -1,5 +1,6 @@
 """Writing files atomically, and reading the end of a log."""
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -27,12 +28,26 @@ def write_atomically(path: Path, text: str | bytes, mode: int = 0o600) -> Path:
 
 
 def write_json(path: Path, document: Any, mode: int = 0o644) -> None:
-    """Create or replace a JSON file atomically; with secrets in it, it needs another mode. Raises OSError."""
-    write_atomically(path, msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n", mode)
+    """Create or replace a JSON file atomically; with secrets in it, it needs another mode. What `is_passage` is written
+    to. Raises OSError."""
+    text = msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+    if is_passage(path):
+        path.write_bytes(text)
+    else:
+        write_atomically(path, text, mode)
+
+
+def is_passage(path: Path) -> bool:
+    """Return whether this is a link, a device or a pipe: it stays where it is, and what is written goes through it."""
+    return path.is_symlink() or (path.exists() and not path.is_file())
 
 
 def check_writable(path: Path) -> None:
     """Raise OSError if this file cannot be written. An existing one stays unchanged."""
+    if is_passage(path):
+        if path.exists() and not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", buffering=0) as draft:
         draft.write(bytes(_BLOCK))
 

@@ -94,7 +94,10 @@ class UsageError(click.ClickException):
     help="Let clients have /metrics and /ready of the nodes, and the nodes' addresses in X-Upstream.",
 )
 @click.option(
-    "--session-cookie", metavar="NAME", default="session", help="The session cookie, for the hash policy and the limit."
+    "--session-cookie",
+    metavar="NAME",
+    default="session",
+    help="The session cookie, for --balance hash and --max-per-session.",
 )
 @click.option(
     "--runtime-dir",
@@ -126,7 +129,7 @@ class UsageError(click.ClickException):
     type=int,
     metavar="N",
     default=0,
-    help="How many of them may be of one client address, where each client has its own. Default: no limit.",
+    help="How many of them may be of one client address, where each client has its own. 0: no limit.",
 )
 @click.option(
     "--max-body-bytes", type=int, metavar="N", default=1024 * 1024, help="Largest body of a request, in bytes."
@@ -163,10 +166,14 @@ def proxy_config(nginx: str | None, nginx_version: str | None, output: Path | No
             _test(binary, text, settings.runtime_dir, output or Path("nginx.conf"))
         if output is None:
             click.echo(text, nl=False)
+        elif output.is_symlink() or (output.exists() and not output.is_file()):  # a device or a pipe stays one
+            output.write_text(text, encoding="utf-8")
         else:
             write_atomically(text, output)
     except (ProxySettingsError, NginxError) as error:
         raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"cannot write {output}: {error.strerror}") from error
 
 
 def _settings(
@@ -209,7 +216,7 @@ def _settings(
         max_per_session=max_per_session or None,
         max_per_address=max_per_address or None,
         worker_processes=_worker_processes(worker_processes),
-        tls=Tls(*tls, hsts) if tls else None,
+        tls=Tls(tls[0].absolute(), tls[1].absolute(), hsts) if tls else None,  # nginx would search beside its own file
         **options,
     )
 

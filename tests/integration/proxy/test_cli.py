@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from deploy.certificate import make_certificate
 from proxy import Nginx, ProxySettings, UpstreamServer, render
 from proxy.cli import proxy_config
 
@@ -43,6 +44,23 @@ def test_the_containers_configuration_can_be_written_without_nginx(tmp_path: Pat
     assert "server_name localhost proxy;" in text
     assert 'pid "/tmp/nginx/nginx.pid";' in text
     assert stat.S_IMODE(output.stat().st_mode) == 0o644
+
+
+def test_a_certificate_is_found_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_certificate(tmp_path, ("localhost",))
+    monkeypatch.chdir(tmp_path)
+    done = run("--tls", "certificate.pem", "key.pem", "--runtime-dir", tmp_path / "run", "--test")
+    assert done.exit_code == 0, done.stderr
+    assert f'ssl_certificate "{tmp_path}/certificate.pem";' in done.output
+
+
+def test_a_link_stays_where_the_configuration_is_written(tmp_path: Path) -> None:
+    link, target = tmp_path / "nginx.conf", tmp_path / "shop.conf"
+    link.symlink_to(target)
+    target.write_text("old")
+    assert run("--runtime-dir", tmp_path, "--output", link).exit_code == 0
+    assert link.is_symlink()
+    assert "upstream" in target.read_text()
 
 
 def test_draining_and_dead_nodes_are_given_by_name(tmp_path: Path) -> None:
