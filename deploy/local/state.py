@@ -18,6 +18,7 @@ from deploy.spec import ClusterError
 
 DESCRIPTION = "cluster.json"
 _LOCK, _PREFIX = "lock", "session-cluster-"
+_MOST_PID = 2**31 - 1
 
 
 class Description(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,14 +126,28 @@ def _prepare(path: Path) -> Path:
 
 def find_running(folder: Path | None) -> dict[Path, Description]:
     """Return the clusters of this user that run, by folder: the one in `folder`, or else those in temporary folders."""
-    folders = [folder] if folder is not None else sorted(Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"))
+    folders = [folder] if folder is not None else _list_own()
     found = {each: description for each in folders if (description := _read(each)) is not None}
     return {each: description for each, description in found.items() if psutil.pid_exists(description.pid)}
 
 
+def _list_own() -> list[Path]:
+    """Return the temporary folders that are this user's: anyone may make others."""
+    own = []
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            if folder.lstat().st_uid == os.getuid():
+                own.append(folder)
+    return sorted(own)
+
+
 def _read(path: Path) -> Description | None:
-    with suppress(OSError, msgspec.DecodeError):
-        return msgspec.json.decode((path / DESCRIPTION).read_bytes(), type=Description)
+    """Return the content of cluster.json; None where it is missing or damaged."""
+    with suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
+        found = msgspec.json.decode((path / DESCRIPTION).read_bytes(), type=Description)
+        pids = {found.pid, *(member.pid for member in found.processes if member.pid is not None)}
+        if all(0 < pid <= _MOST_PID for pid in pids):
+            return found
     return None
 
 
