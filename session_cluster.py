@@ -3,6 +3,7 @@
 try:
     import tomllib
     from importlib import metadata
+    from itertools import pairwise
     from pathlib import Path
     from typing import Any
 
@@ -31,7 +32,17 @@ def version() -> str:
 
 
 class _Commands(click.Group):
-    """Commands that Ctrl-C ends with 130, also before they listen for signals themselves."""
+    """Commands that Ctrl-C ends with 130, also before they listen for signals themselves.
+
+    None takes an empty text, as an unset variable of a shell gives it: it would count as an option that was left out.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for before, argument in pairwise(["", *args]):
+            if argument == "" or (argument.startswith("--") and argument.endswith("=")):
+                name = argument.rstrip("=") or (before if before.startswith("-") else "an argument")
+                raise click.UsageError(f"{name} is empty: leave it out, or give it a value.", ctx)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -51,7 +62,7 @@ class _Commands(click.Group):
 Examples:
   session-cluster demo                        all six scenes, about 75 s
   session-cluster demo --scene redis-kill     one of them
-  session-cluster console                     a page to watch and break one
+  session-cluster console                     a page to watch and to break it
   session-cluster failover run kill-node      one experiment, under load
   session-cluster failover run --all          all, more than half an hour
   session-cluster up                          3 nodes that share a store

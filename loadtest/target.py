@@ -286,7 +286,10 @@ def _connect(target: Target) -> http.client.HTTPConnection:
     parts = urlsplit(target.url)
     if parts.scheme == "http":
         return http.client.HTTPConnection(parts.netloc, timeout=_TIMEOUT)
-    context = ssl.create_default_context(cafile=target.authority)
+    try:
+        context = ssl.create_default_context(cafile=target.authority)
+    except ssl.SSLError as error:
+        raise TargetError(f"{target.authority} holds no certificate in PEM") from error
     if target.insecure:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return http.client.HTTPSConnection(parts.netloc, timeout=_TIMEOUT, context=context)

@@ -175,7 +175,7 @@ class ProcessReaper:
     that it removes, too.
     """
 
-    def __init__(self, state_dir: Path, keep: bool, lock: int, cgroup: str = "") -> None:
+    def __init__(self, state_dir: Path, keep: bool, lock: int | None = None, cgroup: str = "") -> None:
         reading, self._pipe = os.pipe()
         arguments = [reaper.__file__, str(state_dir), "keep" if keep else "remove", *([cgroup] if cgroup else [])]
         try:
@@ -185,7 +185,7 @@ class ProcessReaper:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
-                pass_fds=[lock],
+                pass_fds=[] if lock is None else [lock],
                 cwd="/",
             )
         finally:

@@ -67,9 +67,11 @@ def remove(state_dir: str, keep: bool) -> None:
     import shutil
 
     for path in [os.path.join(state_dir, name) for name in REMOVED] if keep else [state_dir]:  # noqa: PTH118
-        if os.path.isdir(path):  # noqa: PTH112 - pathlib would double the time to start
+        deadline = time.monotonic() + GRACE
+        # Pathlib would double the time to start. Again where a process still writes there.
+        while os.path.isdir(path) and time.monotonic() < deadline:  # noqa: PTH112
             shutil.rmtree(path, ignore_errors=True)
-        elif os.path.exists(path):  # noqa: PTH110
+        if os.path.isfile(path):  # noqa: PTH113
             os.remove(path)  # noqa: PTH107
 
 

@@ -135,8 +135,8 @@ def up(
     \b
     Examples:
       session-cluster swarm up --image registry.example/shop:2 --nodes 6
-      session-cluster swarm up --image shop:2 --store-url rediss://me:pw@redis.example/0
-      session-cluster swarm up --image shop:2 --set APP=shop:app --set NODE_WORKERS=2
+      session-cluster swarm up --image shop:2 --store-url rediss://me:pw@redis/0
+      session-cluster swarm up --image shop:2 --set NODE_WORKERS=2
 
     Exit status: 0 all of it runs; 1 there was an error (in one line), or an update was rolled back; 2 wrong usage.
     """

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from deploy.files import write_json
+from deploy.signals import interruptible
 from loadtest.bench.servers import APPLICATIONS, BenchError, Servers
 from loadtest.cli.shared import json_option, require_writable, writing
 
@@ -77,7 +78,7 @@ def bench(
     chosen = [one for one in APPLICATIONS if not names or one.name in names or one.name in bases]
     missing: dict[str, str] = {}
     try:
-        with ProgressLine(console) as line:
+        with interruptible(), ProgressLine(console) as line:
             if not all(one.is_flask for one in chosen):
                 line(Status("start", 0, repeat, "packages of Express"))
                 try:

@@ -9,6 +9,7 @@ answers, or with an error: an answer was not the one for its session. All of the
 from __future__ import annotations
 
 import json
+import os
 import random
 import socket
 import sys
@@ -89,9 +90,13 @@ def main() -> None:
         plan = json.loads(line)
         try:
             seconds, moved = load(plan)
-            print(json.dumps({"seconds": seconds, "bytes": moved}), flush=True)
+            answer: dict[str, float | str] = {"seconds": seconds, "bytes": moved}
         except OSError as error:
-            print(json.dumps({"error": f"{plan['kind']}: {error}"}), flush=True)
+            answer = {"error": f"{plan['kind']}: {error}"}
+        try:
+            print(json.dumps(answer), flush=True)
+        except BrokenPipeError:  # the command was killed
+            os._exit(1)
 
 
 if __name__ == "__main__":

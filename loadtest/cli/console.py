@@ -74,8 +74,8 @@ def console(**given: Any) -> None:
     button undoes all faults. The experiments of `session-cluster failover` run from the page, each on a cluster of its
     own. docs/console.md has its HTTP interface for scripts.
 
-    With --target the cluster is your own: what its runtime can't do is disabled, with the reason. What was found
-    running runs on afterwards, repaired.
+    With --target the cluster is your own: what its runtime can't do is disabled, with the reason. What ran
+    before goes on afterwards, repaired.
 
     Exit status: 1 there was an error (in one line); 2 wrong usage; 130 stopped by Ctrl-C.
     """

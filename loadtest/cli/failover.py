@@ -125,7 +125,7 @@ def run(
     such as replicas-cut-off.guarded. Ctrl-C undoes the current fault and stops everything.
 
     With --target they run on your own system. What it can't do is said before anything starts; without names all that
-    it can do runs. What was found running runs on afterwards.
+    it can do runs. What ran before goes on afterwards.
 
     Exit status: 0 all was as predicted; 1 a hypothesis is broken, or there was too little data, or there was an error
     (in one line); 2 wrong usage; 130 stopped by Ctrl-C.

@@ -1,13 +1,10 @@
 """Options and steps that several commands have."""
 
-import fcntl
 import math
-import os
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ from deploy import ClusterError, ComposeCluster, NodeKind, SwarmCluster
 from deploy.cli import Command
 from deploy.compose.docker import require_engine
 from deploy.files import check_writable
+from deploy.local.processes import ProcessReaper
 from deploy.local.redis_server import RedisBinary
 from deploy.signals import interruptible
 from deploy.swarm.namespaces import require_machines
@@ -33,7 +31,7 @@ from proxy.nginx import Nginx, NginxError
 from proxy.settings import did_you_mean
 
 INTERRUPTED = 130  # what shells say of a program that Ctrl-C has ended
-_TEMPORARY, _LOCK = "session-load-", ".lock"
+_TEMPORARY = "session-load-"
 
 
 class Number(click.FloatRange):
@@ -196,21 +194,10 @@ def writing(path: Path | str) -> Iterator[None]:
 
 @contextmanager
 def temporary_folder(out: Path | None) -> Iterator[Path]:
-    """Yield the folder, or a temporary one. Those of commands that were killed are removed."""
+    """Yield the folder, or a temporary one, which is removed however this process ends."""
     with ExitStack() as stack:
         if out is None:
             with writing("a temporary folder"):
-                remove_abandoned_folders()
-                out = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=_TEMPORARY)))
-                lock = stack.enter_context((out / _LOCK).open("w"))
-                fcntl.flock(lock, fcntl.LOCK_EX)  # for as long as this process lives
+                out = Path(tempfile.mkdtemp(prefix=_TEMPORARY))
+                stack.callback(ProcessReaper(out, keep=False).close)
         yield out
-
-
-def remove_abandoned_folders() -> None:
-    """Remove the temporary folders of this user whose command has not ended in order: SIGKILL leaves them."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_TEMPORARY}*"):
-        with suppress(OSError), (folder / _LOCK).open("r+") as lock:  # no lock: it is being made
-            if folder.stat().st_uid == os.getuid():
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder)

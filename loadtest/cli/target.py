@@ -12,7 +12,16 @@ from rich.text import Text
 from deploy import ClusterError, NodeKind
 from deploy.signals import interruptible
 from loadtest.cli.on_target import open_target
-from loadtest.cli.shared import INTERRUPTED, choose_clusters, out_option, prepare, require_known, users_option, writing
+from loadtest.cli.shared import (
+    INTERRUPTED,
+    choose_clusters,
+    out_option,
+    prepare,
+    require_known,
+    require_writable,
+    users_option,
+    writing,
+)
 from loadtest.comparison import EXPERIMENTS, RUNS, Comparison, System
 from loadtest.described.check import TargetCheck, check_target
 from loadtest.described.description import read_description
@@ -110,6 +119,9 @@ def compare(
     names = [name.strip() for name in experiments.split(",")]
     for name in names:
         require_known(name, BY_NAME, "experiment", "--experiments")
+    if not files and page is None:
+        raise click.UsageError("Name the files of targets to measure, or --page for the results that are there.")
+    require_writable(page)
     folder = out or Path("results", "comparison")
     prepare(folder)
     console, failed = Console(highlight=False), 0

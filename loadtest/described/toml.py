@@ -117,6 +117,8 @@ class TomlDocument:
             found = _AT_LINE.fullmatch(str(error))
             what, number = (found[1], found[2] or len(text.splitlines())) if found else (str(error), 1)
             raise DescriptionError(f"{path}:{number}: not TOML: {what}") from error
+        except RecursionError as error:
+            raise DescriptionError(f"{path} is not TOML: brackets in too many brackets") from error
         self.lines = Lines(text)
 
     def complain(self, place: Place, what: str) -> None:

@@ -186,3 +186,10 @@ def test_a_private_authority_is_trusted_for_https(tmp_path: Path) -> None:
         assert done.exit_code == status, done.output
     assert "is not trusted" in done.output
     assert "shop.toml has the keys authority and insecure" in done.output.replace("\n", " ")
+
+
+def test_a_file_that_is_no_certificate_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("no certificate")
+    (tmp_path / "shop.toml").write_text('authority = "ca.pem"\n' + FILE.replace("URL", "https://127.0.0.1:1"))
+    done = CliRunner().invoke(target, ["check", str(tmp_path / "shop.toml")])
+    assert (done.exit_code, done.stderr.splitlines()) == (1, [f"Error: {tmp_path}/ca.pem holds no certificate in PEM"])

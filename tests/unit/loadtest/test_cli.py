@@ -1,5 +1,9 @@
 """`session-cluster failover`, `load` and `demo`: help, and what they refuse before any cluster starts."""
 
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -8,12 +12,12 @@ from click.testing import CliRunner, Result
 
 from deploy import ComposeCluster, LocalCluster
 from loadtest.cli.failover import leave_out
-from loadtest.cli.shared import remove_abandoned_folders, temporary_folder
 from loadtest.experiment import Place
 from loadtest.experiments import EXPERIMENTS
 from loadtest.suite import MakeCluster, Suite, SuiteLoad
 from session_cluster import main
 from tests.support.described import write_target
+from tests.support.waiting import wait_until
 
 
 def invoke(*arguments: object, **environment: str) -> Result:
@@ -47,20 +51,40 @@ def test_the_list_for_a_target_does_not_name_what_no_file_can_describe(tmp_path:
     assert "password undone" not in shown
 
 
-@pytest.mark.parametrize(
-    "command",
-    ["", "failover run", "load", "demo", "report", "up", "bench", "proxy-config", "failover", "failover list"],
-)
-def test_every_help_fits_80_columns_and_a_run_lists_its_exit_statuses(command: str) -> None:
-    shown = invoke(*command.split(), "--help")
+def list_commands(command: click.Command, *path: str) -> Iterator[tuple[str, ...]]:
+    yield path
+    for name, below in getattr(command, "commands", {}).items():
+        yield from list_commands(below, *path, name)
+
+
+@pytest.mark.parametrize("path", [*list_commands(main)], ids=" ".join)
+def test_every_help_fits_80_columns(path: tuple[str, ...]) -> None:
+    shown = invoke(*path, "--help")
     assert shown.exit_code == 0
-    assert ("Exit status:" in shown.output) is (command not in {"failover", "failover list"})
     assert [line for line in shown.output.splitlines() if len(line) > 80] == []
+
+
+@pytest.mark.parametrize("command", ["", "failover run", "load", "demo", "report", "up", "bench", "proxy-config"])
+def test_the_help_of_what_runs_lists_its_exit_statuses(command: str) -> None:
+    assert "Exit status:" in invoke(*command.split(), "--help").output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["load", "--nodes", ""], "--nodes"),
+        (["load", "--stores="], "--stores"),
+        (["failover", "run", ""], "an argument"),
+    ],
+)
+def test_an_empty_text_is_not_taken_for_an_option_that_was_left_out(arguments: list[str], name: str) -> None:
+    assert f"{name} is empty: leave it out, or give it a value." in complaint(*arguments)
 
 
 @pytest.mark.parametrize(
     ("command", "message"),
     [
+        ("target compare --out results/x", "Name the files of targets to measure, or --page for the results that"),
         ("failover run kil-node", "NAME: unknown experiment 'kil-node': did you mean 'kill-node'?"),
         ("failover run x", "unknown experiment 'x': choose one of memory-round-robin, "),
         ("failover run", "name an experiment, or give --all"),
@@ -196,15 +220,26 @@ def test_what_cannot_be_done_is_explained_in_one_line(command: str, message: str
     assert message in complaint(*command.split(), status=1, CLUSTER_USERS_FILE="")
 
 
-def test_temporary_folders_of_killed_commands_are_removed_and_no_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    killed, made = tmp_path / "session-load-killed", tmp_path / "session-load-made"
-    for folder in (killed, made):
-        (folder / "load-1").mkdir(parents=True)
-    (killed / ".lock").touch()
-    with temporary_folder(None) as own:
-        remove_abandoned_folders()
-        assert {path.name for path in tmp_path.iterdir()} == {own.name, made.name}
-    assert [path.name for path in tmp_path.iterdir()] == [made.name]
+def test_a_temporary_folder_goes_with_its_command_even_if_that_is_killed(tmp_path: Path) -> None:
+    code = """if True:
+        from pathlib import Path
+        from loadtest.cli.shared import temporary_folder
+        with temporary_folder(None) as folder:
+            (folder / "load-1").mkdir()
+            print(folder, flush=True)
+            input()
+    """
+    for is_killed in (True, False):
+        with subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "TMPDIR": str(tmp_path)},
+        ) as command:  # fmt: skip
+            assert command.stdout is not None
+            folder = Path(command.stdout.readline().strip())
+            assert folder.parent == tmp_path
+            assert folder.is_dir()
+            if is_killed:
+                command.kill()
+            else:
+                command.communicate("\n")
+        wait_until(lambda: not any(tmp_path.iterdir()))

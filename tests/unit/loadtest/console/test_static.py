@@ -91,6 +91,12 @@ def values(text: str) -> set[str]:
     return set(re.findall(r"\{(\w+)\}", text))
 
 
+def test_every_store_is_of_a_kind_that_has_a_card() -> None:
+    (kinds,) = re.findall(r"const KINDS = \{(.+)\};", (STATIC / "store_kinds.js").read_text())
+    assert set(re.findall(r'"([a-z-]+)"', kinds)) == set(StoreKind)
+    assert tuple(re.findall(r"(\w+): \[", kinds)) == FOUR_KINDS
+
+
 def test_verdicts_have_the_words_of_the_report() -> None:
     names = {Verdict.HOLDS: "holds", Verdict.NOT_ENOUGH_DATA: "few", Verdict.BROKEN: "broken"}
     names[Verdict.NOT_LOOKED_FOR] = "unseen"

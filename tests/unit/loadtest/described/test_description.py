@@ -238,3 +238,10 @@ def test_the_example_of_the_documentation_is_a_target(tmp_path: Path) -> None:
     file = read_description(write(tmp_path, example)).file
     assert [name for name, _ in file.requests.named()] == ["look", "login", "logout", "count", "add"]
     assert len([line for line in example.splitlines() if line]) <= 40
+
+
+def test_thousands_of_brackets_are_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "shop.toml"
+    path.write_text(f"x = {'[' * 5000}")
+    with pytest.raises(DescriptionError, match=r"shop\.toml is not TOML: brackets in too many brackets$"):
+        read_description(path)
