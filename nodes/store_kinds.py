@@ -114,7 +114,7 @@ class SessionStoreSettings:
         "Create missing tables when the node starts. Else `python -m nodes.stores` does, or your migrations.",
     )  # fmt: skip
     folder: Path | None = setting(
-        "SESSION_FOLDER", None, "a path", "The folder of the sessions, on a disk that all nodes share.",
+        "SESSION_FOLDER", None, "a path", "The folder of the sessions, on a local disk: all nodes run on its machine.",
         lambda env: Path(folder) if (folder := env.text("SESSION_FOLDER")) else None,
         stores=(SessionStoreKind.FILE,), example="a folder that belongs to this node's user", shown="",
     )  # fmt: skip
