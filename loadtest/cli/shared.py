@@ -43,13 +43,17 @@ class Number(click.FloatRange):
             self.fail(f"{value} is not in the range {self._describe_range()}.", parameter, context)
         return number
 
+    def _describe_range(self) -> str:
+        return f"{self.min:g}<=x<={self.max:g}"
+
 
 def place_option(
     default: str | None, text: str, places: Collection[Place] = ON_ONE_MACHINE
 ) -> Callable[[Command], Command]:
     """Return the option --on: where a cluster runs."""
     choice = click.Choice([place.value for place in Place if place in places])
-    return click.option("--on", "place", metavar="PLACE", type=choice, default=default, help=text)
+    shown = default is not None
+    return click.option("--on", "place", metavar="PLACE", type=choice, default=default, show_default=shown, help=text)
 
 
 def users_option(default: int, text: str) -> Callable[[Command], Command]:
