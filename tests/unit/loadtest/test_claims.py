@@ -333,6 +333,8 @@ def test_writes_that_waited_for_the_store_are_said_with_the_slowest(writes: list
         (availability.LOGINS_REFUSED, flood(), "broken"),
         (latency.users_within(2.0), flood(), "holds"),
         (latency.users_within(2.0), flood(took=2.1), "broken"),
+        (latency.users_within(2.0), [*flood(), op(105.0, 2.1)], "holds"),  # 1 of 121
+        (latency.users_within(2.0), [*flood(), op(105.0, 2.1), op(106.0, 2.1)], "broken"),
         (latency.users_within(2.0), flood()[:99], "not enough data"),
         (data.lost_at_most(1.0), lost_session(writes_before=3), "holds"),
         (data.lost_at_most(1.0), lost_session(writes_before=0), "broken"),
