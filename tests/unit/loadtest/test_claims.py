@@ -242,6 +242,13 @@ def probes(
     return [probe(at, took if slow[0] <= at < slow[1] else 0.01) for at in times]
 
 
+def test_what_was_seen_counts_the_requests_that_a_claim_is_about() -> None:
+    reads = [op(91.0 + number, action=Action.LOOK) for number in range(3)]
+    seen = Observed(check([*reads, op(95.0)]))
+    texts = [availability.no_failed_request(gets=gets, min_operations=0).check(seen).seen for gets in (True, False)]
+    assert texts == ["0 of 3 GETs failed", "0 of 4 requests failed"]
+
+
 def lost_session(writes_before: int) -> list[Op]:
     writes = [op(99.1 + number / 10) for number in range(writes_before)]
     return [op(91.0, action=Action.LOGIN), *writes, op(105.0, action=Action.LOOK, user=None)]
