@@ -333,6 +333,26 @@ def test_memory_does_not_grow_with_sessions_that_clients_leave_behind() -> None:
         assert checker.findings().total.found == found
 
 
+def test_two_hundred_stale_answers_that_each_show_two_old_values_count_once_each() -> None:
+    script = Script().login().add("apple", 1, {"apple": 1}).add("pear", 1, {"apple": 1, "pear": 1})
+    for _ in range(200):
+        script.look()
+    assert script.look(cart={"apple": 1, "pear": 1}).found() == {Kind.STALE_READ: 200}
+
+
+def test_memory_does_not_grow_with_emptyings_that_are_undone() -> None:
+    checker = Checker(horizon=5.0)
+    script, full, sizes = Script().login(), {"apple": 1}, []
+    for _ in range(400):
+        script.add("apple", 1, full).op(Action.EMPTY).look(cart=full).op(Action.EMPTY).look()
+    for count, op in enumerate(script.ops):
+        checker.feed(op)
+        if count in (1_000, 2_000):  # after 200 and 400 of them
+            sizes.append(len(pickle.dumps(checker)))
+    assert sizes[1] < sizes[0] * 1.1
+    assert checker.findings().total.found == {Kind.EMPTYING_UNDONE: 400}
+
+
 def test_parts_merge_in_any_order_within_the_horizon() -> None:
     events = everyday(6, 100, broken=True)
     rng = random.Random(2)  # no secret
