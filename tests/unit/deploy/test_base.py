@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from deploy import ClusterError, ClusterSpec, MemberState
+from deploy import ClusterError, ClusterSpec, MemberState, StoreKind
 from proxy import Balance, ServerState, UpstreamServer
 from tests.support.fake_cluster import FakeCluster, FakeProxy
 
@@ -46,3 +46,11 @@ def test_the_last_node_in_rotation_stays_there_while_it_is_restarted() -> None:
         cluster.drain("node-1")
         cluster.restart("node-2")
         assert proxy.rotations == [["node-2"], ["node-2"]]
+
+
+@pytest.mark.parametrize("name", ["proxy", "node-1", "store"])
+def test_a_paused_member_is_killed(name: str) -> None:
+    with FakeCluster(ClusterSpec(nodes=2, store=StoreKind.REDIS)) as cluster:
+        cluster.pause(name)
+        cluster.kill(name)
+        assert {one.name for one in cluster.members() if one.state is MemberState.ENDED} == {name}
