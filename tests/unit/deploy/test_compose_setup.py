@@ -1,18 +1,20 @@
-"""The settings that `setup` accepts and refuses, and the files that it writes."""
+"""The settings that `setup` accepts and refuses, the files that it writes, and what a cluster overrides."""
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from deploy.compose import setup as module
-from deploy.compose.members import SENTINELS, SHARDS, STORES
+from deploy.compose.members import SENTINELS, SERVICES, SHARDS, STORES
+from deploy.compose.override import make_override
 from deploy.compose.secret_files import node_urls
 from deploy.compose.setup import check_settings, render_proxy
 from deploy.redis.acl import Passwords
 from deploy.redis.config import FAST_RECONNECT
-from deploy.spec import ClusterError, RedisMode
+from deploy.spec import ClusterError, ClusterSpec, RedisMode, StoreKind
 from nodes.environment import SettingsError
 from nodes.sessions.stores.redis.address import ServerList
 
@@ -100,6 +102,13 @@ def test_the_addresses_of_compose_yaml_are_those_of_the_configuration_files() ->
         servers = ServerList.parse(node_urls(Passwords(), "10.1.2")[mode])
         assert servers is not None
         assert [server.host for server in servers.addresses] == [f"10.1.2.{last}" for last in places.values()]
+
+
+def test_the_engine_restarts_no_member_that_was_killed_in_a_cluster_that_is_to_be_broken() -> None:
+    services: Any = make_override(ClusterSpec(store=StoreKind.REDIS, store_proxy=True), "198.18.0")["services"]
+    assert services.keys() == {*SERVICES, "fault-proxy"}
+    assert {name: services[name]["restart"] for name in SERVICES} == dict.fromkeys(SERVICES, "no")
+    assert "restart" not in services["fault-proxy"], "the engine restarts nothing by default"
 
 
 @pytest.fixture
