@@ -1,5 +1,6 @@
 """The commands of the Docker engine: apart from the terminal, and ended with all of their processes."""
 
+import json
 import os
 import signal
 import threading
@@ -7,14 +8,26 @@ from pathlib import Path
 
 import pytest
 
+from deploy import ClusterSpec, ComposeCluster, MemberState
 from deploy.compose import docker
-from deploy.compose.docker import Engine
+from deploy.compose.docker import Engine, Project
 from deploy.signals import Interrupted, interruptible
 from deploy.spec import ClusterError
 from tests.support.waiting import lives, wait_until
 
 WAITS = 'sleep 5 & echo "$!" > "$1.new"; mv "$1.new" "$1"; wait'
 """A command with a child, whose id it writes to a file."""
+ONE_CONTAINER = """#!/bin/sh
+cd "$(dirname "$0")"
+case "$1 $(cat state)" in
+ps*) echo id-1 ;;
+inspect*) sed "s/STATE/$(cat state)/" inspected ;;
+"unpause paused") echo running > state ;;
+"kill running") echo exited > state ;;
+*) echo "Cannot $1: container is $(cat state)" >&2; exit 1 ;;
+esac
+"""
+"""An engine that kills its one container only while it runs."""
 
 
 def test_a_command_has_no_part_in_the_signals_of_the_terminal() -> None:
@@ -67,3 +80,21 @@ def test_a_container_that_cannot_be_frozen_is_paused_when_it_can_be(
     tried = asked.read_text().splitlines()
     assert set(tried) == {"pause store"}
     assert len(tried) == 4 if attempts else len(tried) == 1 if attempts == 0 else len(tried) > 1
+
+
+@pytest.mark.parametrize("state", ["running", "paused"])
+def test_a_member_is_killed_by_an_engine_that_kills_no_paused_container(
+    state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = {"com.docker.compose.service": "node", "com.docker.compose.container-number": "1"}
+    node = {"Id": "id-1", "Name": "/node-1", "Config": {"Labels": labels}, "State": {"Status": "STATE", "Pid": 7}}
+    (tmp_path / "inspected").write_text(json.dumps([{**node, "NetworkSettings": {"Networks": {}}}]))
+    (tmp_path / "state").write_text(f"{state}\n")
+    (tmp_path / "docker").write_text(ONE_CONTAINER)
+    (tmp_path / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    cluster = ComposeCluster(ClusterSpec(nodes=1))
+    cluster._project = Project("shop", {}, {}, tmp_path)
+    assert [str(one.state) for one in cluster.members()] == [state]
+    cluster.kill("node-1")
+    assert [one.state for one in cluster.members()] == [MemberState.ENDED]
