@@ -5,12 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import psutil
 
-from deploy.local.processes import ProcessReaper
 from tests.support.node import ROOT
 from tests.support.waiting import lives, wait_until
 
@@ -66,22 +64,3 @@ def test_killing_the_command_while_it_starts_leaves_nothing() -> None:
         command.kill()
         command.communicate()
         wait_until(lambda found=found: not lives(*found), "every process has ended")  # type: ignore[misc]
-
-
-def test_a_group_that_has_ended_is_forgotten_as_its_id_may_go_to_another_program(tmp_path: Path) -> None:
-    with (tmp_path / "lock").open("w") as lock:
-        reaper = ProcessReaper(tmp_path / "state", keep=False, lock=lock.fileno())
-        forgotten, other = (subprocess.Popen(["sleep", "60"], start_new_session=True) for _ in range(2))
-        try:
-            for process in (forgotten, other):
-                reaper.adopt(process.pid)
-            reaper.forget(forgotten.pid)
-            closing = threading.Thread(target=reaper.close)
-            closing.start()
-            assert other.wait(10) == -signal.SIGTERM
-            closing.join()
-            assert forgotten.poll() is None
-        finally:
-            for process in (forgotten, other):
-                process.kill()
-                process.wait()
