@@ -156,7 +156,7 @@ class Suite:
             )  # fmt: skip
             run = run_phases(runner, self._phases(case), ends_at_loss=experiment.ends_at_loss)
             claims = evaluate_run(case, run, folder / HISTORY, steady=self.probes, lacks=target.lacks)
-            requests = list_requests(run.findings, EventsOf(folder / HISTORY, Op))
+            requests = list_requests(run.findings, EventsOf(folder / HISTORY, Op, end_will_do=True))
             if run.stopped is not None:
                 claims = (*claims, not_enough("a signal stopped it").named("the run ends by itself"))
         except NotSteadyError as error:

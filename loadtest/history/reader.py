@@ -136,15 +136,16 @@ Kind = TypeVar("Kind", Op, Probe)
 
 @dataclass(frozen=True)
 class EventsOf(Generic[Kind]):
-    """The events of one kind in a whole history. They are read from its file each time, so memory does not grow with
-    their number. Raises HistoryError, also where only the end of the history was kept."""
+    """The events of one kind in a history. They are read from its file each time, so memory does not grow with their
+    number. Raises HistoryError, also where only the end of the history was kept, unless that `end_will_do`."""
 
     path: Path
     kind: type[Kind]
+    end_will_do: bool = False
 
     def __iter__(self) -> Iterator[Kind]:
         for event in read(self.path):
-            if isinstance(event, Header) and event.since is not None:
+            if isinstance(event, Header) and event.since is not None and not self.end_will_do:
                 raise HistoryError(f"{self.path}: only the end of the history was kept")
             if isinstance(event, self.kind):
                 yield event

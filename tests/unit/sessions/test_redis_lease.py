@@ -16,7 +16,8 @@ from tests.support.waiting import wait_until
 PRIMARY, OTHER = Address("10.0.0.1", 6379), Address("10.0.0.2", 6379)
 UP = Opinion(PRIMARY, 3, frozenset({b"master"}), silent_for=0.1, down_after=1.0, quorum=2, sentinels=3)
 LATE = replace(UP, silent_for=0.4)
-DOWN = replace(UP, flags=frozenset({b"master", b"s_down"}), silent_for=1.5)
+DOWN = replace(UP, flags=frozenset({b"master", b"s_down"}), silent_for=1.5, down_for=0.5)
+CUT_OFF = replace(DOWN, silent_for=9.0, down_for=8.0)
 STATE = {
     b"ip": b"10.0.0.1", b"port": b"6379", b"flags": b"master,o_down,failover_in_progress", b"quorum": b"2",
     b"config-epoch": b"4", b"last-ok-ping-reply": b"1500", b"down-after-milliseconds": b"1000",
@@ -30,7 +31,7 @@ def flagged(flag: bytes) -> Opinion:
     return replace(UP, flags=UP.flags | {flag})
 
 
-@pytest.mark.parametrize("opinions", [[UP, LATE, UP], [LATE, UP], [UP, LATE, DOWN]])
+@pytest.mark.parametrize("opinions", [[UP, LATE, UP], [LATE, UP], [UP, LATE, CUT_OFF]])
 def test_a_lease_ends_when_the_first_sentinel_could_take_the_primary_for_down(opinions: list[Opinion]) -> None:
     assert find_lease(PRIMARY, opinions) == pytest.approx(1.0 - 0.4 - 0.1)
 
@@ -50,8 +51,9 @@ def test_silent_sentinels_do_not_speak_against_the_primary(opinions: list[Opinio
     ("opinions", "why"),
     [
         ([UP], "only 1 of 3 Sentinels"),
-        ([UP, DOWN], "only 1 of 3 Sentinels"),
-        ([UP, DOWN, DOWN], "only 1 of 3 Sentinels"),
+        ([UP, CUT_OFF], "only 1 of 3 Sentinels"),
+        ([UP, CUT_OFF, CUT_OFF], "only 1 of 3 Sentinels"),
+        ([UP, UP, DOWN], "may begin a failover with what others said before"),
         ([UP, UP, replace(UP, primary=OTHER)], "another server"),
         ([UP, UP, replace(UP, primary=OTHER, epoch=4)], "another server"),
         ([UP, UP, flagged(b"o_down")], "a failover may have begun"),
@@ -209,3 +211,52 @@ def test_writes_share_a_question_that_was_asked_after_they_were_confirmed() -> N
     assert sentinels.questions == 1
     lease._question(PRIMARY, since=asked_at + 0.001)
     assert sentinels.questions == 2
+
+
+@pytest.mark.parametrize("opinions", [[UP, UP], [UP, UP, CUT_OFF]])
+def test_after_a_silence_that_the_sentinels_may_have_noticed_all_of_them_must_reach_the_primary(
+    opinions: list[Opinion],
+) -> None:
+    sentinels = Sentinels()
+    sentinels.opinions = opinions
+    lease = sentinels.lease()
+    lease.confirm_write(PRIMARY)
+    lease.note_silence(PRIMARY)
+    sentinels.now += 0.3
+    lease.note_silence(PRIMARY)
+    sentinels.now += 0.3
+    lease.note_reply(PRIMARY)
+    with pytest.raises(NotConfirmed, match="may begin a failover"):
+        lease.confirm_write(PRIMARY)
+    sentinels.opinions = [UP, UP, UP]
+    lease.confirm_write(PRIMARY)
+    sentinels.opinions = opinions
+    sentinels.now += 2
+    with pytest.raises(NotConfirmed, match="may begin a failover"):
+        lease.confirm_write(PRIMARY)
+    sentinels.now += 5
+    lease.confirm_write(PRIMARY)
+
+
+def test_a_short_silence_and_that_of_another_server_do_not_matter() -> None:
+    sentinels = Sentinels()
+    sentinels.opinions = [UP, UP]
+    lease = sentinels.lease()
+    lease.confirm_write(PRIMARY)
+    lease.note_silence(PRIMARY)
+    sentinels.now += 0.4
+    lease.note_reply(PRIMARY)
+    lease.note_silence(OTHER)
+    sentinels.now += 2
+    lease.note_reply(PRIMARY)
+    lease.confirm_write(PRIMARY)
+
+
+def test_reads_go_on_after_a_silence_where_a_sentinel_does_not_answer() -> None:
+    sentinels = Sentinels()
+    sentinels.opinions = [UP, UP]
+    lease = sentinels.lease()
+    lease.note_silence(PRIMARY)
+    sentinels.now += 2
+    lease.note_reply(PRIMARY)
+    lease.confirm_read(PRIMARY)

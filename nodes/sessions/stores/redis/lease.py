@@ -9,6 +9,11 @@ failover needs `quorum` Sentinels that do. So what they say at one time holds fo
 counts if its reply was read before the end of the lease, and so does a read. After that, the Sentinels are asked once
 more, and the reply counts if no failover had begun then.
 
+They need not do so at one time: a Sentinel that takes the primary for down counts what the others said up to five
+seconds before, and begins a failover although they reach the primary again. So one that has held it for down for no
+longer than that denies the lease; one that does so for longer is cut off, and knows that the others disagree. For as
+long after a silence of the primary, all Sentinels have to answer.
+
 A Sentinel that does not answer may have begun a failover before the others reached the primary again. It needs their
 votes, and they tell of them: a vote in a later epoch than the primary's is a failover that has not ended or has failed.
 
@@ -43,6 +48,9 @@ _UNANSWERED_SECONDS = 1.0
 _VOTE_SECONDS = 30.0
 """Seconds for which a vote may belong to a failover in progress. A replica that was promoted by a Sentinel which has
 died since is made a replica again after 8 to 18 s, by the others."""
+_REMEMBERED_SECONDS = 6.0
+"""Seconds for which a Sentinel may count that another one took the primary for down: five periods of one second in
+which it asks, and one more."""
 _FAILOVER = frozenset({b"o_down", b"failover_in_progress"})
 
 
@@ -59,7 +67,8 @@ class Opinion:
     """The view of one Sentinel. Times are in seconds.
 
     `silent_for` is the time since the primary's last good answer, `sentinels` the number of Sentinels that it knows,
-    itself among them, `voted` the epoch of its last vote for a failover (0: none, or it may not tell).
+    itself among them, `voted` the epoch of its last vote for a failover (0: none, or it may not tell), `down_for` how
+    long it has taken the primary for down.
     """
 
     primary: Address
@@ -70,6 +79,7 @@ class Opinion:
     quorum: int
     sentinels: int
     voted: int = 0
+    down_for: float = 0.0
 
     @classmethod
     def parse(cls, _sentinel: Address, replies: Sequence[Any]) -> Self:
@@ -91,6 +101,7 @@ class Opinion:
             quorum=int(state[b"quorum"]),
             sentinels=int(state[b"num-other-sentinels"]) + 1,
             voted=_parse_vote(*votes) if votes else 0,
+            down_for=int(state.get(b"s-down-time", 0)) / 1000,
         )
 
 
@@ -111,10 +122,11 @@ def _warn(message: str) -> None:
     log.warning(message)
 
 
-def find_lease(primary: Address, opinions: Sequence[Opinion], old_vote: int = 0) -> float:
+def find_lease(primary: Address, opinions: Sequence[Opinion], old_vote: int = 0, *, was_silent: bool = False) -> float:
     """Return for how many seconds after the question no failover can begin; may be negative.
 
-    `old_vote` is the epoch of a vote for a failover that cannot be in progress any more.
+    `old_vote` is the epoch of a vote for a failover that cannot be in progress any more. `was_silent`: the primary was
+    silent within _REMEMBERED_SECONDS, for so long that Sentinels may have taken it for down.
 
     A Sentinel that does not answer may hold the primary for down, as one that says so does. There must be fewer of
     them than `quorum`, since they could begin a failover, and the others must be a majority. Raises `NotConfirmed`:
@@ -127,6 +139,8 @@ def find_lease(primary: Address, opinions: Sequence[Opinion], old_vote: int = 0)
     if any(opinion.flags & _FAILOVER for opinion in current):
         raise NotConfirmed("a failover may have begun")
     content = [opinion for opinion in current if b"s_down" not in opinion.flags]
+    if any(was_silent or one.down_for < _REMEMBERED_SECONDS for one in current if b"s_down" in one.flags):
+        raise NotConfirmed("a Sentinel that takes it for down may begin a failover with what others said before")
     sentinels = max(opinion.sentinels for opinion in current)
     quorum = min(opinion.quorum for opinion in current)
     if len(content) <= sentinels // 2 or sentinels - len(content) >= quorum:
@@ -134,6 +148,8 @@ def find_lease(primary: Address, opinions: Sequence[Opinion], old_vote: int = 0)
         raise error(f"only {len(content)} of {sentinels} Sentinels reach the primary")
     if len(current) < sentinels and any(opinion.voted > max(latest, old_vote) for opinion in content):
         raise NotConfirmed("a Sentinel that does not answer may have begun a failover")
+    if len(current) < sentinels and was_silent:
+        raise TooFewAnswers("after a silence of the primary, a Sentinel that does not answer may begin a failover")
     return min(opinion.down_after - opinion.silent_for for opinion in content) - _MARGIN
 
 
@@ -172,6 +188,25 @@ class Lease:
         self._vote = 0
         """The epoch of the last vote that a Sentinel told, first told at `_vote_at`."""
         self._vote_at = 0.0
+        self._down_after = 0.0
+        self._silence: tuple[Address, float] | None = None
+        """The primary that does not answer, and since when."""
+        self._was_silent: tuple[Address | None, float] = None, 0.0
+        """The primary that was silent for long, and until when that matters."""
+
+    def note_silence(self, primary: Address) -> None:
+        """Note that a command to the primary has no reply."""
+        if self._silence is None or self._silence[0] != primary:
+            self._silence = primary, self._clock()
+
+    def note_reply(self, primary: Address) -> None:
+        """Note that the primary has answered."""
+        if self._silence is None:
+            return
+        silence, self._silence = self._silence, None
+        if silence is not None and silence[0] == primary and self._clock() - silence[1] >= self._down_after / 2:
+            self._was_silent = primary, self._clock() + _REMEMBERED_SECONDS
+            self._verdict = _Verdict()
 
     def confirm_write(self, primary: Address) -> None:
         """Return if no failover from `primary` had begun when this was called. Raises `NotConfirmed`."""
@@ -211,7 +246,11 @@ class Lease:
         asked_at = self._clock()
         try:
             opinions = self._ask(primary)
-            until = asked_at + find_lease(primary, opinions, self._old_vote(opinions, asked_at))
+            self._down_after = min(opinion.down_after for opinion in opinions)
+            silent, until = self._was_silent
+            was_silent = silent == primary and asked_at < until
+            vote = self._old_vote(opinions, asked_at)
+            until = asked_at + find_lease(primary, opinions, vote, was_silent=was_silent)
             return _Verdict(primary, asked_at, until, until)
         except StoreUnavailable as error:
             failure = NotConfirmed(f"Redis: the Sentinels do not confirm that {primary} is still the primary: {error}")

@@ -83,11 +83,11 @@ class SentinelConnections(FailoverConnections[Primary]):
         Raises `NotConfirmed` for a reply that the lease does not cover.
         """
         if any(command[0] == "EVALSHA" for command in commands) or not idempotent:
-            replies = primary.connections.execute(commands, idempotent)
+            replies = self._execute(primary, commands, idempotent)
             if commands[-1][0] == "WAIT" and not lacks_replicas(commands[-1], replies[-1]):
                 self._lease.confirm_write(primary.address)
             return replies
-        *replies, role = primary.connections.execute([*commands, ROLE], idempotent)
+        *replies, role = self._execute(primary, [*commands, ROLE], idempotent)
         is_trusted = self._trusted == primary and self._trusted_until > time.monotonic()
         if not _has_replicas(role) and not is_trusted:
             # It may have been replaced while it was silent or disconnected, without knowing it; the Sentinels know.
@@ -97,6 +97,15 @@ class SentinelConnections(FailoverConnections[Primary]):
             self._trusted, self._trusted_until = primary, time.monotonic() + _TRUST_SECONDS
         if self._leased_reads:
             self._lease.confirm_read(primary.address)
+        return replies
+
+    def _execute(self, primary: Primary, commands: Sequence[Command], idempotent: bool) -> list[Any]:
+        try:
+            replies = primary.connections.execute(commands, idempotent)
+        except StoreUnavailable:
+            self._lease.note_silence(primary.address)
+            raise
+        self._lease.note_reply(primary.address)
         return replies
 
     def _search(self) -> Primary:
