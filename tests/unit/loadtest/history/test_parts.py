@@ -171,3 +171,4 @@ def test_the_end_of_a_history_is_not_taken_for_the_whole(tmp_path: Path) -> None
     assemble(path, header, [op(1)])
     with pytest.raises(HistoryError, match="only the end of the history was kept"):
         list(EventsOf(path, Op))
+    assert list(EventsOf(path, Op, end_will_do=True)) == [op(1)]
