@@ -36,22 +36,34 @@ def find_requests(evidence: Iterable[Evidence], operations: Iterable[Op]) -> Map
     """Return the requests behind each piece of evidence, by its `who` and `at`. `operations` are a whole history."""
     wanted = {(one.who, one.at): one for one in evidence}
     proofs: dict[tuple[str, float], Op] = {}
+    logins: dict[str, list[Op]] = defaultdict(list)  # of each user that the answers of others show
     sessions = {one.session for one in wanted.values()}
+    any_crossed = any(one.kind is Kind.CROSSED for one in wanted.values())
     writes: dict[str, list[Op]] = defaultdict(list)
     for op in operations:
         if (op.who, op.ended) in wanted:
             proofs[op.who, op.ended] = op
+        if any_crossed and op.action is Action.LOGIN and op.outcome is OpOutcome.OK:
+            logins[op.account].append(op)
         if op.session in sessions and op.outcome is OpOutcome.OK and op.action not in {Action.LOOK, Action.ACCOUNT}:
             writes[op.session].append(op)
     found = {}
     for key, proof in proofs.items():
         kind = wanted[key].kind
-        earlier = (one for one in writes[wanted[key].session] if one.ended <= proof.started and one is not proof)
+        earlier = [one for one in writes[wanted[key].session] if one.ended <= proof.started and one is not proof]
         of_kind = [one for one in earlier if one.action in _BEFORE.get(kind, frozenset())]
         if kind is Kind.UPDATE_LOST and (twin := _find_twin(proof, writes[proof.session])) is not None:
             of_kind = [twin]
-        found[key] = Behind(proof, tuple(deque(sorted(of_kind, key=lambda one: one.ended), maxlen=_AT_MOST)))
+        if kind is Kind.CROSSED and isinstance(proof.user, str):
+            theirs = (one for one in logins[proof.user] if one.started < proof.ended and one.session != proof.session)
+            own = (one for one in earlier if one.action is Action.LOGIN)
+            of_kind = [max(each, key=_by_end) for each in map(list, (own, theirs)) if each]
+        found[key] = Behind(proof, tuple(deque(sorted(of_kind, key=_by_end), maxlen=_AT_MOST)))
     return found
+
+
+def _by_end(op: Op) -> float:
+    return op.ended
 
 
 def _find_twin(proof: Op, writes: Iterable[Op]) -> Op | None:

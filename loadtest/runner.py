@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from deploy import Cluster
+from deploy import Cluster, ClusterError, Role
 from deploy.signals import uninterrupted
 from loadtest.checker import HORIZON, Findings
 from loadtest.checker.phases import END, FAULT, UNDO
@@ -101,6 +101,8 @@ class Run:
     """The signal that ended it early."""
     processes: tuple[ProcessChange, ...] = ()
     """From the first to the last phase that is `measured`."""
+    nodes: int = 0
+    """How many there were at the end; 0: unknown."""
 
 
 class Runner:
@@ -226,7 +228,14 @@ class Runner:
             self._unsteady_after,
             stopped,
             compare(*self._samples) if len(self._samples) == 2 else (),
+            self._count_nodes(),
         )
+
+    def _count_nodes(self) -> int:
+        with contextlib.suppress(ClusterError):
+            cluster = self._target.cluster
+            return 0 if cluster is None else sum(member.role is Role.NODE for member in cluster.members())
+        return 0
 
     def has_lost(self) -> bool:
         """Return whether something was lost so far, or the target was not steady after a fault.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from deploy import Cluster, ClusterError, ClusterSpec, NodeKind
+from deploy import Cluster, ClusterError, ClusterSpec, NodeKind, Role
 from deploy.files import write_json
 from loadtest.behind import ProofRequests, list_requests
 from loadtest.claims.claim import (
@@ -19,6 +19,7 @@ from loadtest.claims.claim import (
     holds,
     list_failures,
     not_enough,
+    not_looked_for,
     worst,
 )
 from loadtest.experiment import ARRIVAL, BEFORE, Case, Experiment, Phase, Place, make_case_name
@@ -187,13 +188,27 @@ def evaluate_run(
     faulty = case.fault != NOTHING.what
     if steady:
         results.append(check_before(case, seen).named(name_before(case)))
+    if case.target and any(need.on.startswith(Role.NODE) for phase in case.phases for need in phase.fault.needs):
+        results.append(_check_nodes(seen, run.nodes).named("every node serves before the fault"))
     for name, claims in ((ARRIVAL, case.variant.arrival), *((phase.name, phase.claims) for phase in case.phases)):
         results += (claim.check(seen.within(name)).named(claim.describe(seen.lacks), name) for claim in claims)
     results += evaluate(case.variant.claims, seen)
     if steady and faulty:
-        recovery = broken(run.unsteady_after) if run.unsteady_after else holds("every node answers")
+        well = "every member runs, and answers are good" if case.target else "every node answers"
+        recovery = broken(run.unsteady_after) if run.unsteady_after else holds(well)
         results.append(recovery.named(STEADY_AFTER))
     return tuple(results)
+
+
+def _check_nodes(seen: Observed, nodes: int) -> ClaimResult:
+    """Return NOT_ENOUGH_DATA where some node has answered nothing: it may be the one that fails."""
+    if Sight.NODES in seen.lacks:
+        return not_looked_for(seen.lacks[Sight.NODES])
+    answered = seen.within(BEFORE).figures.nodes
+    if len(answered) < nodes:
+        names = ", ".join(answered) or "none"
+        return not_enough(f"of {nodes} nodes {names} answered: where another one fails, nobody notices")
+    return holds(f"{', '.join(answered)} answered")
 
 
 def name_before(case: Case) -> str:

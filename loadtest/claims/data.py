@@ -110,9 +110,9 @@ def share_of_users(share: float, words: str) -> Claim:
 
 
 def _evaluate_logouts(seen: Observed) -> ClaimResult:
-    result = nothing_lost(min_requests=0, min_users=1).evaluate(seen)
+    result = nothing_lost(kinds=(Kind.REVIVED,), min_requests=0, min_users=1).evaluate(seen)
     logouts = sum(op.action is Action.LOGOUT and op.outcome is OpOutcome.OK for op in seen.ops)
-    enough = require(logouts, MIN_LOGOUTS, "logouts", f"nothing lost or revived in {logouts} logouts")
+    enough = require(logouts, MIN_LOGOUTS, "logouts", f"nothing revived in {logouts} logouts")
     return enough if result.holds else result
 
 
@@ -160,7 +160,10 @@ NO_UPDATE_LOST = nothing_lost("no update is lost, whatever the order of the writ
 LOGOUTS_STAY = Claim(
     "a session that was logged out stays so, whatever writes are in flight", _evaluate_logouts, kinds=(Kind.REVIVED,)
 )
-"""Nothing is lost or revived in enough races of a logout with writes of its session."""
+"""Nothing is revived in enough races of a logout with writes of its session."""
+NOTHING_ELSE_LOST = nothing_lost(
+    "nothing else is lost", kinds=[kind for kind in Kind if kind is not Kind.REVIVED], min_requests=0, min_users=1
+)
 LOGINS_STAY = Claim(
     "who logs in again stays logged in, and loses nothing", _evaluate_logins, kinds=(Kind.SESSION_LOST,)
 )

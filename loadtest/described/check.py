@@ -111,10 +111,11 @@ class _Visit:
         self._redirects = _main(self._replies[-1]).status in REDIRECTS
         for _ in range(2 if requests.count is not None else 0):
             self._step("count", requests.count, self._judge_count)
-        self._step("read", requests.read, self._judge_user)
+        self._step("read", requests.read, self._judge_read)
         self._step("add", requests.add, self._judge_add)
         later = requests.read or requests.look
-        if requests.add is not None and (later.items is not None or later.counter is not None):
+        is_read = requests.read is not None and requests.add is None
+        if self._has_written and not is_read and (later.items is not None or later.counter is not None):
             self._step("read" if requests.read is not None else "look", later, self._judge_user)
         self._step("empty", requests.empty, lambda _: "")
         if self._step("logout", requests.logout, lambda _: "") and requests.logout is not None:
@@ -198,6 +199,18 @@ class _Visit:
     def _judge_user(self, reply: Reply) -> str:
         return self._judge_name(reply) or self._judge_values(reply)
 
+    @property
+    def _has_written(self) -> bool:
+        return self._added or bool(self._counter)
+
+    def _judge_read(self, reply: Reply) -> str:
+        spec = self._target.adapter.requests.read
+        if spec is not None and spec.counter is not None and reply.answer.visits is UNSET and self._has_written:
+            return Misread(
+                f"shows no counter, after {self._counter} requests count: read it elsewhere, or leave it out"
+            )
+        return self._judge_user(reply)
+
     def _judge_values(self, reply: Reply) -> str:
         counter, items = reply.answer.visits, reply.answer.cart
         if counter is not UNSET:
@@ -257,6 +270,8 @@ class _Visit:
             names = (name for name in _COMMON_NODE_HEADERS if any(_has(reply, name) for reply in self._replies))
             if (name := next(names, None)) is not None:
                 yield f'node_header: answers have {name}; if it names the node, give node_header = "{name}"'
+        elif not any(_has(reply, file.node_header) for reply in self._replies):
+            yield f"node_header: no answer has {file.node_header}, so nobody can tell which nodes serve"
         if file.site is not None and (complaint := self._check_site(file.site)):
             yield f"site: GET {file.site} {complaint}"
         if file.runtime is None:

@@ -68,6 +68,7 @@ _WORKER = re.compile(
 )
 _PROXY_NAME = re.compile(r"(^|[-_])(proxy|nginx|lb|load-?balancer|gateway|ingress|traefik|haproxy|caddy)([-_]|\d|$)")
 _STORE_NAME = re.compile(r"(^|[-_])(redis|valkey|memcached?|db|database|postgres|mysql|mariadb|mongo)([-_]|\d|$)")
+_FROM = re.compile(r"\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
 _JOB_NAME = re.compile(r"(^|[-_])(migrat\w*|init|setup|seed\w*|fixtures|assets|build|test\w*)([-_]|$)")
 _VARIABLE = re.compile(r"\$(?:\$|\{(\w+)(?:(:?[-+?])((?:[^{}]|\{[^{}]*\})*))?\}|(\w+))")
 _YAML = {
@@ -240,19 +241,36 @@ def _read_service(name: str, values: Mapping[str, Any], folder: Path) -> Compose
     deploy = values.get("deploy")
     replicas = values.get("scale", deploy.get("replicas", 1) if isinstance(deploy, dict) else 1)
     words = [*_words(values.get("entrypoint")), *_words(values.get("command"))]
+    place = folder / context if isinstance(context, str) and "://" not in context else None
+    dockerfile = str(build.get("dockerfile", "Dockerfile")) if isinstance(build, dict) else "Dockerfile"
     return ComposeService(
         name=name,
-        image=str(values.get("image") or ""),
+        image=str(values.get("image") or "") or (find_base_image(place / dockerfile) if place is not None else ""),
         words=tuple(words),
         environment=_environment(values.get("environment")),
         ports=tuple(port for one in _as_list(values.get("ports")) if (port := _read_port(one)) is not None),
         exposed=frozenset(
             number for one in _as_list(values.get("expose")) if (number := _port(str(one).partition("/")[0]))
         ),
-        build=folder / context if isinstance(context, str) and "://" not in context else None,
+        build=place,
         profiles=tuple(map(str, profiles)) if isinstance(profiles, list) else (),
         scale=int(replicas) if re.fullmatch(r"[0-9]{1,6}", str(replicas)) else 1,
     )
+
+
+def find_base_image(dockerfile: Path) -> str:
+    """Return the image that the last stage of a Dockerfile begins with; "" where it can't be told."""
+    stages: dict[str, str] = {}
+    base = ""
+    try:
+        lines = dockerfile.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    for line in lines:
+        if found := _FROM.match(line):
+            base = stages.get(found[1].lower(), found[1])
+            stages[(found[2] or "").lower()] = base
+    return "" if "$" in base else base
 
 
 def _words(value: Any) -> list[str]:

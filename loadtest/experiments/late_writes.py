@@ -2,7 +2,7 @@
 
 from deploy import NodeKind
 from loadtest.claims.availability import NO_FAILED_GET
-from loadtest.claims.data import LOGOUTS_STAY
+from loadtest.claims.data import LOGOUTS_STAY, NOTHING_ELSE_LOST
 from loadtest.experiment import Experiment, make_variants
 from loadtest.load_profile import Mix
 
@@ -20,6 +20,6 @@ EXPERIMENT = Experiment(
     before=1,
     during=6,
     after=1,
-    variants=make_variants((LOGOUTS_STAY, NO_FAILED_GET), delay=SLOW),
+    variants=make_variants((LOGOUTS_STAY, NOTHING_ELSE_LOST, NO_FAILED_GET), delay=SLOW),
     nodes=frozenset(NodeKind),
 )

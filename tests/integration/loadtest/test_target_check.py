@@ -69,6 +69,32 @@ def test_an_answer_that_is_not_as_described_is_one_line(
     assert f"shop.toml:{line_of(at)}: {at[1:-1]}: {complaint}" in printed
 
 
+def without(*names: str) -> list[tuple[str, str]]:
+    """Return the changes that take requests out of the file."""
+    tables = ["[requests" + rest for rest in FILE.split("[requests")[1:]]
+    return [(table, "") for table in tables if table.startswith(tuple(f"[requests.{name}]" for name in names))]
+
+
+def test_a_counter_that_is_read_in_the_wrong_place_is_found_without_items_too(tmp_path: Path) -> None:
+    wrong = ('counter = { css = "#count" }', 'counter = { css = "#cnt" }')
+    status, printed = check(tmp_path, PlainShop(), wrong, *without("add", "read"))
+    assert status == 1
+    what = "look: the counter is 0, after 2 requests count: read it elsewhere"
+    assert f"shop.toml:{line_of('[requests.look]')}: requests.{what}" in printed
+
+
+def test_a_page_for_reading_that_shows_no_counter_is_one_line(tmp_path: Path) -> None:
+    status, printed = check(tmp_path, PlainShop(), ('json = "/count"', 'css = "#cnt"'), *without("add"))
+    assert status == 1
+    assert "requests.read: " in printed
+
+
+def test_a_header_for_the_node_that_no_answer_has_is_a_hint(tmp_path: Path) -> None:
+    status, printed = check(tmp_path, PlainShop(), ('cookie = "sid"', 'cookie = "sid"\nnode_header = "X-Backend"'))
+    assert status == 0
+    assert "node_header: no answer has X-Backend, so nobody can tell" in " ".join(printed.split())
+
+
 def test_a_token_that_is_not_on_the_page_is_one_line(tmp_path: Path) -> None:
     status, printed = check(tmp_path, PlainShop(), ("input[name=token]", "input[name=tokn]"))
     assert status == 1

@@ -14,7 +14,8 @@ PATHS = {Action.LOOK: "/", Action.VISIT: "/count", Action.LOGOUT: "/logout", Act
 def op(action: Action, ended: float, who: str = "alice-1", session: str = "alice-1#1", **more: Any) -> Op:
     method = "GET" if action is Action.LOOK else "POST"
     fields = {"outcome": OpOutcome.OK, "status": 200, "started": ended - 0.01, "ended": ended, **more}
-    return Op(who=who, account="alice", session=session, action=action, method=method, path=PATHS[action], **fields)
+    fields = {"account": "alice", **fields}
+    return Op(who=who, session=session, action=action, method=method, path=PATHS[action], **fields)
 
 
 def evidence(kind: Kind, at: float, who: str = "alice-1") -> Evidence:
@@ -57,3 +58,11 @@ def test_of_two_writes_with_one_value_each_is_shown() -> None:
 
 def test_evidence_whose_operation_is_not_in_the_history_has_none() -> None:
     assert find_requests([evidence(Kind.CROSSED, 9.0)], [op(Action.LOOK, 3.0)]) == {}
+
+
+def test_another_users_answer_has_both_logins() -> None:
+    own = op(Action.LOGIN, 1.0)
+    theirs = [op(Action.LOGIN, at, who="bob-1", session="bob-1#1", account="bob") for at in (0.5, 1.1, 9.0)]
+    look = op(Action.LOOK, 3.0, user="bob")
+    (found,) = find_requests([evidence(Kind.CROSSED, 3.0)], [own, *theirs, look]).values()
+    assert found.before == (own, theirs[1])

@@ -254,6 +254,9 @@ def lost_session(writes_before: int) -> list[Op]:
     return [op(91.0, action=Action.LOGIN), *writes, op(105.0, action=Action.LOOK, user=None)]
 
 
+LOST_ELSEWHERE = [replace(op, session="another", who="another") for op in lost_session(writes_before=3)]
+
+
 def pinned(*moved: int, astray: bool = False) -> list[Op]:
     """Five browsers, of which 0 to 2 have node-2 until it dies; `moved`: those that are served later."""
     homes = ["node-2"] * 3 + ["node-1", "node-3"]
@@ -350,6 +353,9 @@ def test_writes_that_waited_for_the_store_are_said_with_the_slowest(writes: list
         (data.SOMETHING_LOST, [op(91.0)], "broken"),
         (data.LOGOUTS_STAY, LOGOUTS, "holds"),
         (data.LOGOUTS_STAY, LOGOUTS[:9], "not enough data"),
+        (data.LOGOUTS_STAY, [*LOGOUTS, *LOST_ELSEWHERE], "holds"),
+        (data.NOTHING_ELSE_LOST, [*LOGOUTS, *LOST_ELSEWHERE], "broken"),
+        (data.NOTHING_ELSE_LOST, LOGOUTS, "holds"),
     ],
 )
 def test_operations_and_probes_support_or_break_a_claim(claim: Claim, history: list[Any], expected: str) -> None:

@@ -304,3 +304,18 @@ def test_a_name_that_is_not_in_the_sources_is_the_one_of_the_framework(tmp_path:
     (tmp_path / "web" / "package.json").write_text(PACKAGE)
     (tmp_path / "web" / "server.js").write_text(code)
     assert init(tmp_path, "services: {web: {build: web}}")[0].file.cookie == "connect.sid"
+
+
+@pytest.mark.parametrize(
+    "dockerfile",
+    [
+        "FROM php:8.4-fpm\n",
+        "# php\nfrom --platform=linux/amd64 docker.io/library/php:8.4-fpm AS web\n",
+        "FROM node:22 AS assets\nRUN make\nFROM php:8.4-fpm as base\nFROM base\nCOPY --from=assets /a /a\n",
+    ],
+)
+def test_an_image_that_is_built_is_what_its_dockerfile_begins_with(tmp_path: Path, dockerfile: str) -> None:
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "Dockerfile.web").write_text(dockerfile)
+    file, _ = init(tmp_path, "services: {web: {build: {context: web, dockerfile: Dockerfile.web}, ports: [8080:80]}}")
+    assert file.file.cookie == "PHPSESSID"
