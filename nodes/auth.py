@@ -84,6 +84,7 @@ def login() -> Response:
         return pages.refuse_form(error, about="login")
     account = users.get(credentials.user)
     if not users.is_password(account, credentials.password):
+        guess.failure()
         return _refuse_login()
     assert account is not None
     guess.success()
@@ -152,6 +153,7 @@ def change_password() -> Response:
     account = users.get(user)
     is_current = users.is_password(account, passwords.current)
     if account is None or not (is_current or users.is_repeated(account, passwords.current, passwords.new)):
+        guess.failure()
         return _refuse_change(Forbidden("The current password is wrong."))
     guess.success()
 

@@ -8,12 +8,17 @@ failures count (OWASP, Authentication Cheat Sheet: device cookies).
 Counters are records of a store of their own (`nodes.stores`), on the sessions' servers: all nodes share them, and they
 expire by themselves. Each guess is a field of its record. The bound on a record's size bounds the number of guesses,
 atomically and in one round trip, before the password is checked. So concurrent guesses can't exceed the limit.
+
+Until the password is checked, a guess is open. One whose worker was killed, or whose result the store could not take,
+stays open; it gives way after `OPEN_SECONDS` where the limit is reached. Nobody was told its result, so it helps no
+one to guess, and the user of a right password does not wait for the window's end.
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,8 +30,11 @@ from .sessions import Changes, Lifetime, Outcome, Record, Store, StoreUnavailabl
 from .sessions.admission import client_network
 
 _NAME_CHARACTERS = 8
-_GUESS = b"0"
-_BYTES = _NAME_CHARACTERS + len(_GUESS)
+_WRONG = b"00000000"
+"""The value of a guess that was wrong; that of an open one is as long: when it began, in seconds, hexadecimal."""
+_BYTES = _NAME_CHARACTERS + len(_WRONG)
+OPEN_SECONDS = 30
+"""Time after which an open guess no longer counts, by the clocks of the nodes: longer than a check of a password."""
 PER_ADDRESS = 10
 """Ratio of an address's guesses to those of one user there, because many people may share an address."""
 _YEAR = 365 * 86400
@@ -55,9 +63,7 @@ class RateLimiter:
         limits = self._limits(request, user) if self._attempts else {}
         guess = Guess(self.store, self._lifetime, tuple(limits), secrets.token_hex(_NAME_CHARACTERS // 2))
         for key, limit in limits.items():
-            if not guess.count(key, limit):
-                record = self.store.load(key)
-                seconds = max(1, round(record.ttl)) if isinstance(record, Record) else 1
+            if (seconds := guess.count(key, limit)) is not None:
                 raise TooManyRequests("Too many wrong passwords. Wait before you try again.", retry_after=seconds)
         return guess
 
@@ -97,24 +103,42 @@ class RateLimiter:
 
 @dataclass(frozen=True)
 class Guess:
-    """A guess that counts as a failure until `success` is called. `keys` are its counters, the client's own first."""
+    """A guess that is open until `failure` or `success` is called. `keys` are its counters, the client's own first."""
 
     store: Store
     lifetime: Lifetime
     keys: tuple[str, ...]
     name: str
 
-    def count(self, key: str, limit: int) -> bool:
-        """Count this guess; return False where there are `limit` guesses already."""
-        changes = Changes({self.name: _GUESS}, max_bytes=limit * _BYTES)
+    def count(self, key: str, limit: int) -> int | None:
+        """Count this guess; where there are `limit` guesses already, return for how many seconds there will be."""
+        now = int(time.time())
+        guess = {self.name: b"%08x" % now}
+        void: frozenset[str] = frozenset()
         for _ in range(_ATTEMPTS):
-            outcome = self.store.update(key, changes, self.lifetime)
-            if outcome is not Outcome.ABSENT:
-                return outcome is Outcome.APPLIED
-            if self.store.create(key, {self.name: _GUESS}, None, self.lifetime) is not None:
-                return True
+            outcome = self.store.update(key, Changes(guess, void, max_bytes=limit * _BYTES), self.lifetime)
+            if outcome is Outcome.APPLIED:
+                return None
+            if outcome is Outcome.TOO_LARGE:
+                record = self.store.load(key)
+                if not isinstance(record, Record):
+                    continue
+                values = record.fields.items()
+                # Version 0.2 wrote each guess as "0".
+                open_since = {name: int(value, 16) for name, value in values if value not in {_WRONG, b"0"}}
+                void = frozenset(name for name, since in open_since.items() if abs(now - since) >= OPEN_SECONDS)
+                if not void:
+                    waits = [round(record.ttl), *(since + OPEN_SECONDS - now for since in open_since.values())]
+                    return max(1, min(waits))
+            elif self.store.create(key, guess, None, self.lifetime) is not None:
+                return None
             # A concurrent guess was the first, and its success may delete the counter at once.
         raise StoreUnavailable("a counter of wrong passwords is made and deleted again and again")
+
+    def failure(self) -> None:
+        """Count it for the window. Raises StoreUnavailable; the client must not learn then that it was wrong."""
+        for key in self.keys:
+            self.store.update(key, Changes({self.name: _WRONG}), self.lifetime)
 
     def success(self) -> None:
         """Forget the client's failures for this user, and this guess at its address."""

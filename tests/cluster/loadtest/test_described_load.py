@@ -37,10 +37,11 @@ def test_planted_faults_of_an_application_are_found_with_their_requests(tmp_path
     for kind, proofs, after in (
         ("update lost", {"/", "/api"}, {"/count", "/list"}),
         ("logout revived", {"/", "/api"}, {"/logout"}),
-        ("crossed", {"/", "/login"}, set()),  # a login shows the page that it leads to
+        ("crossed", {"/", "/login"}, {"/login"}),  # a login shows the page that it leads to
     ):
         first = found[kind][0]
         (behind,) = [one for one in record["requests"] if (one["who"], one["at"]) == (first["who"], first["at"])]
         assert behind["answer"]["path"] in proofs, (kind, behind)
         assert {one["path"] for one in behind["after"]} <= after, kind
+        assert behind["after"] or kind == "crossed", kind  # a value of nobody names no login
         assert f"first {kind}: {first['who']}" in printed.replace("\n    ", " ")

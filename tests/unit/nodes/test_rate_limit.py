@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,8 @@ from flask.testing import FlaskClient
 from deploy.ports import free_ports
 from nodes import Settings, create_app
 from nodes.accounts.file import Account
-from nodes.sessions import Iterable, find_capability
+from nodes.rate_limit import OPEN_SECONDS
+from nodes.sessions import Changes, Iterable, StoreUnavailable, find_capability
 from nodes.sessions.store import StoreWrapper
 from nodes.store_kinds import SessionStoreKind
 from tests.support.node import PASSWORD
@@ -139,6 +141,102 @@ def test_right_passwords_do_not_count_towards_the_limit(app: Flask) -> None:
     for wrong in (2, 3):
         assert [attempt_login(client).status_code for _ in range(wrong)] == [401] * wrong
         assert knock(client) == (200 if wrong == 2 else 429)
+
+
+class Killed(BaseException):
+    """The end of a worker in the middle of a request."""
+
+
+def cut_off(app: Flask, monkeypatch: pytest.MonkeyPatch, times: int, **attempt: str) -> None:
+    """Send so many guesses whose worker is killed while it checks the password."""
+
+    def kill(*_arguments: object) -> bool:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PlainUsers, "is_password", kill)
+        for _ in range(times):
+            with pytest.raises(Killed):
+                attempt_login(app.test_client(), password=PASSWORD, **attempt)
+
+
+def pass_time(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    then = time.time() + seconds
+    monkeypatch.setattr(time, "time", lambda: then)
+
+
+def test_logins_that_killed_workers_cut_off_are_no_wrong_passwords(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(30):  # the limit of the address
+        cut_off(app, monkeypatch, 1, user=f"user-{number}")
+    answer = attempt_login(app.test_client(), password=PASSWORD)
+    assert answer.status_code == 429  # they may be under way
+    assert OPEN_SECONDS - 2 <= int(answer.headers["Retry-After"]) <= OPEN_SECONDS
+    pass_time(monkeypatch, OPEN_SECONDS)
+    assert knock(app.test_client()) == 200
+
+
+def test_wrong_passwords_count_for_the_window_whatever_was_cut_off(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert guess(app, 2) == [401, 401]
+    cut_off(app, monkeypatch, 1)
+    assert knock(app.test_client()) == 429
+    pass_time(monkeypatch, OPEN_SECONDS)
+    assert guess(app, 1) == [401]
+    pass_time(monkeypatch, 10 * OPEN_SECONDS)
+    answer = attempt_login(app.test_client(), password=PASSWORD)
+    assert answer.status_code == 429
+    assert int(answer.headers["Retry-After"]) > 800
+
+
+def test_a_wrong_password_counts_even_if_another_node_took_its_guess_for_one_that_was_cut_off(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check_slowly(*_arguments: object) -> bool:
+        with monkeypatch.context() as patch:
+            pass_time(patch, OPEN_SECONDS)
+            patch.setattr(PlainUsers, "is_password", lambda *_arguments: False)
+            assert guess(app, 3) == [401, 401, 401]
+        return False
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PlainUsers, "is_password", check_slowly)
+        assert guess(app, 1) == [401]
+    store = app.extensions["rate_limiter"].store
+    counters = find_capability(store, Iterable)
+    assert counters is not None
+    assert [len(store.load(key).fields) for key in list(counters.keys())] == [4, 4]
+
+
+class NoResults(StoreWrapper):
+    """A store that can't be reached once the password was checked."""
+
+    def update(self, key: str, changes: Changes, *arguments: Any) -> Any:
+        if changes.max_bytes is None:
+            raise StoreUnavailable("no answer")
+        return super().update(key, changes, *arguments)
+
+    def delete(self, key: str) -> None:
+        raise StoreUnavailable("no answer")
+
+
+def test_a_guess_that_can_not_be_counted_as_wrong_says_nothing_about_the_password(app: Flask) -> None:
+    limiter = app.extensions["rate_limiter"]
+    limiter.store = NoResults(limiter.store)
+    right, wrong = (attempt_login(app.test_client(), password=word) for word in (PASSWORD, "wrong password"))
+    assert (right.status_code, right.data) == (wrong.status_code, wrong.data)
+    assert right.status_code == 503
+
+
+def test_guesses_of_the_version_before_count_as_wrong_ones(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    guess(app, 3)
+    limiter = app.extensions["rate_limiter"]
+    counters = find_capability(limiter.store, Iterable)
+    assert counters is not None
+    for key in list(counters.keys()):
+        fields = limiter.store.load(key).fields
+        limiter.store.update(key, Changes(dict.fromkeys(fields, b"0")), limiter._lifetime)
+    pass_time(monkeypatch, OPEN_SECONDS)
+    # Of one byte, not eight: more of them fit, until they expire.
+    assert guess(app, 3) == [401, 429, 429]
 
 
 @pytest.mark.parametrize(("one", "other", "same"), [
