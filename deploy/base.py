@@ -12,6 +12,7 @@ from deploy.spec import ClusterError, ClusterSpec, Discovery, check_nodes
 from proxy import Balance, ServerState, UpstreamServer
 
 _SERVES = {MemberState.RUNNING, MemberState.DRAINED}
+_MAY_ANSWER = {MemberState.RUNNING, MemberState.UNKNOWN}
 
 
 class Proxy(Protocol):
@@ -234,8 +235,9 @@ class BaseCluster(ABC):
         return [member.name for member in self.members() if member.role is Role.NODE]
 
     def _has_others(self, name: str) -> bool:
-        """Return whether any other node is in rotation."""
-        return bool(set(self._node_names()) - {name} - set(self._states))
+        """Return whether any other node is in rotation and may answer."""
+        nodes = [member for member in self.members() if member.role is Role.NODE and member.name != name]
+        return any(one.state in _MAY_ANSWER and one.name not in self._states for one in nodes)
 
     def _find(self, name: str) -> Member:
         members = {member.name: member for member in self.members()}

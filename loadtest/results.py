@@ -152,6 +152,11 @@ def list_versions(of_cluster: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def list_own_versions() -> dict[str, str]:
+    """Return the versions of what runs beside a system whose own are not known."""
+    return {name: metadata.version(name) for name in ("session-cluster", "locust")}
+
+
 def describe_machine() -> dict[str, Any]:
     """Return the processor, its cores and the operating system."""
     cpu = platform.processor() or platform.machine()

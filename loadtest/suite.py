@@ -29,7 +29,16 @@ from loadtest.history import EventsOf, HistoryError, Op, Probe
 from loadtest.load_profile import LoadProfile, Mix
 from loadtest.prober.client import ProberError
 from loadtest.progress import Status
-from loadtest.results import HISTORY, RESULT, Result, describe_machine, list_versions, replacing, write_results
+from loadtest.results import (
+    HISTORY,
+    RESULT,
+    Result,
+    describe_machine,
+    list_own_versions,
+    list_versions,
+    replacing,
+    write_results,
+)
 from loadtest.runner import Run, Runner, Schedule, run_phases
 from loadtest.steady import NotSteadyError
 from loadtest.target import ClusterTarget, Target, TargetError, describe
@@ -255,7 +264,7 @@ def make_result(
         processes=run.processes if run else (),
         generator_cpu=max(phase.generator_cpu for phase in run.findings.phases.values()) if run else 0.0,
         cluster={} if case.target else describe(case.spec),
-        versions=list_versions(run.versions if run else {}),
+        versions=list_own_versions() if case.target else list_versions(run.versions if run else {}),
         machine=describe_machine(),
         command=command,
     )

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -22,6 +23,7 @@ _SECONDS_TO_DESCRIBE = 30.0
 _SECONDS_TO_MAKE = 1800.0
 _SECONDS_TO_END = 120.0
 _POLL = 0.2
+_HERE = {"127.0.0.1", "localhost", "::1"}
 _SECONDS_KNOWN = 1.0
 _RESTARTS = 6
 """They take 6 s and more, as the engine waits twice as long each time: a node may end until its store serves."""
@@ -61,12 +63,8 @@ class ServicesCluster(DescribedCluster):
         if found:
             return {name: container.name for name, container in found.items()}
         return name_members(
-            {
-                role: [f"{self._project}-{service}-{number}" for service in self._services(role)
-                       for number in range(1, self._replicas(service) + 1)]
-                for role in Role
-            }
-        )  # fmt: skip
+            {role: [name for service in self._services(role) for name in self._future_names(service)] for role in Role}
+        )
 
     def members(self) -> tuple[Member, ...]:
         return tuple(
@@ -211,6 +209,22 @@ class ServicesCluster(DescribedCluster):
             return "has ended"
         return f"was restarted {container.restarts} times" if container.restarts >= _RESTARTS else ""
 
+    def _find_silence(self) -> str:
+        parts = urlsplit(self.url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        containers = self._engine.inspect(f"{PROJECT_LABEL}={self._project}")
+        on_host = any(one["HostConfig"]["NetworkMode"] == "host" for one in containers)
+        if parts.hostname not in _HERE or on_host:  # who listens there is not known
+            return ""
+        bindings = (
+            way for one in containers for ways in one["NetworkSettings"]["Ports"].values() for way in ways or ()
+        )
+        published = {int(way["HostPort"]) for way in bindings}
+        if port in published:
+            return ""
+        others = ", ".join(map(str, sorted(published)))
+        return f"no container of {self._project} publishes port {port}; published: {others or 'none'}"
+
     def _is_ready(self, name: str) -> bool:
         container = self._container(name)
         if container.state is not MemberState.RUNNING:
@@ -254,10 +268,13 @@ class ServicesCluster(DescribedCluster):
             self._engine.docker("unpause", container.id)
         return container
 
-    def _replicas(self, service: str) -> int:
+    def _future_names(self, service: str) -> list[str]:
+        """Return the names that a service's containers will have, as compose gives them."""
         described = self._read_config()["services"].get(service, {}) if self.runtime.file is not None else {}
+        if own := described.get("container_name"):
+            return [str(own)]
         count = described.get("scale") or (described.get("deploy") or {}).get("replicas")
-        return 1 if count is None else int(count)
+        return [f"{self._project}-{service}-{number}" for number in range(1, (1 if count is None else int(count)) + 1)]
 
     def _read_config(self) -> Mapping[str, Any]:
         """Return the compose file as compose reads it."""

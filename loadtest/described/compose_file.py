@@ -98,6 +98,8 @@ class ComposeService:
     words: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[Port, ...] = ()
+    unset_ports: tuple[str, ...] = ()
+    """Variables in its ports that are not set."""
     exposed: frozenset[int] = frozenset()
     build: Path | None = None
     profiles: tuple[str, ...] = ()
@@ -137,7 +139,7 @@ class ComposeFile:
         found = [_read_service(str(name), one, folder) for name, one in services.items() if isinstance(one, dict)]
         guessed = [_guess(service, service.name in jobs) for service in found]
         name = document.get("name")
-        return cls(path, name if isinstance(name, str) else "", tuple(_choose_stores(guessed)))
+        return cls(path, name if isinstance(name, str) and "$" not in name else "", tuple(_choose_stores(guessed)))
 
     @property
     def name(self) -> str:
@@ -202,7 +204,7 @@ def _read_variables(file: Path) -> dict[str, str]:
 
 
 def _substitute(value: Any, variables: Mapping[str, str]) -> Any:
-    """Replace $NAME, ${NAME}, ${NAME:-default} and ${NAME:+other} in all texts."""
+    """Replace $NAME, ${NAME}, ${NAME:-default} and ${NAME:+other} in all texts. What is not set stays."""
     if isinstance(value, dict):
         return {key: _substitute(one, variables) for key, one in value.items()}
     if isinstance(value, list):
@@ -218,7 +220,9 @@ def _substitute(value: Any, variables: Mapping[str, str]) -> Any:
         is_set = bool(found) if how.startswith(":") else found is not None
         if how.endswith("+"):
             return other if is_set else ""
-        return (found or "") if is_set else str(_substitute(other, variables)) if how.endswith("-") else ""
+        if is_set:
+            return found or ""
+        return str(_substitute(other, variables)) if how.endswith("-") else match[0]
 
     return _VARIABLE.sub(put, value)
 
@@ -249,6 +253,9 @@ def _read_service(name: str, values: Mapping[str, Any], folder: Path) -> Compose
         words=tuple(words),
         environment=_environment(values.get("environment")),
         ports=tuple(port for one in _as_list(values.get("ports")) if (port := _read_port(one)) is not None),
+        unset_ports=tuple(
+            match[1] or match[4] for match in _VARIABLE.finditer(str(values.get("ports"))) if match[0] != "$$"
+        ),
         exposed=frozenset(
             number for one in _as_list(values.get("expose")) if (number := _port(str(one).partition("/")[0]))
         ),

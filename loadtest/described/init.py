@@ -92,6 +92,11 @@ def _find_url(project: ComposeFile) -> tuple[str, str]:
             if (port := service.published) is not None:
                 scheme = "https" if port.target in {443, 8443} else "http"
                 return f"{scheme}://127.0.0.1:{port.published}", least.format(service.name)
+    for role in (Role.PROXY, Role.NODE):
+        for service in project.of(role):
+            if service.unset_ports:
+                unset = ", ".join(service.unset_ports)
+                return "http://127.0.0.1:8080", f"{service.name} publishes a port by {unset}, which is not set"
     return "http://127.0.0.1:8080", f"{project.path.name} publishes no port; add `ports` to the proxy's service"
 
 

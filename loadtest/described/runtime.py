@@ -213,10 +213,14 @@ class DescribedCluster(ABC):
             if starting:
                 self._require_alive()
             waiting[:] = [name for name in waiting if not self._is_ready(name)]
-            return not waiting and answers(self.url, http.client.INTERNAL_SERVER_ERROR)
+            if waiting or answers(self.url, http.client.INTERNAL_SERVER_ERROR):
+                return not waiting
+            if starting and (why := self._find_silence()):
+                raise ClusterError(f"{self.description.where('url')}: {self.url} can't answer: {why}")
+            return False
 
         if not holds_within(all_ready, timeout, _POLL):
-            missing = ", ".join(map(self.show, waiting)) or self.url
+            missing = ", ".join(map(self.show, waiting)) or f"{self.description.where('url')}: {self.url}"
             raise ClusterError(f"{missing} did not answer within {timeout:g} s")
 
     def kill(self, name: str) -> None:
@@ -329,6 +333,10 @@ class DescribedCluster(ABC):
 
     def _find_end(self, _name: str) -> str:
         """Return how a member has failed to start: "has ended"; empty if it may still answer."""
+        return ""
+
+    def _find_silence(self) -> str:
+        """Return why nothing will answer at the address, where all members are ready; empty if something may."""
         return ""
 
     def _refuse(self, _ability: Ability, _name: str) -> str:

@@ -226,6 +226,7 @@ def compare(results: Iterable[Result]) -> ComparedSystems:
 def render_comparison(folder: Path) -> str:
     """Return the page in Markdown. Raises ValueError for a folder without results, or with damaged ones."""
     comparison = compare(read_results(folder).results)
+    own = next(run for run in comparison.results if _system(run) == OURS)
     environment = Environment(  # noqa: S701  # Markdown
         loader=PackageLoader("loadtest.report"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -235,7 +236,7 @@ def render_comparison(folder: Path) -> str:
         by_name=BY_NAME,
         ours=OURS,
         machine={"cpu": "", **comparison.results[0].machine},
-        versions=", ".join(f"{name} {version}" for name, version in comparison.results[0].versions.items()),
+        versions=", ".join(f"{name} {version}" for name, version in own.versions.items()),
         days=tuple(sorted({_day(run) for run in comparison.results if run.timing is not None})),
     )
 

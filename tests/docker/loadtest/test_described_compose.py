@@ -95,6 +95,19 @@ def test_a_project_is_started_broken_scaled_repaired_and_removed(project: ShopPr
     assert project.left() == []
 
 
+def test_an_address_that_no_container_publishes_is_said_at_once(project: ShopProject) -> None:
+    text, (other,) = project.file.read_text(), free_ports(1)
+    project.file.write_text(text.replace(f"127.0.0.1:{project.port}", f"127.0.0.1:{other}"))
+    started = time.monotonic()
+    with pytest.raises(ClusterError) as error, make(project):
+        pass
+    where = f"{project.file}:{1 + text[: text.index('url = ')].count(chr(10))}"
+    what = f"no container of {project.name} publishes port {other}; published: {project.port}"
+    assert str(error.value) == f"{where}: http://127.0.0.1:{other} can't answer: {what}"
+    assert time.monotonic() - started < 40, "not after start_timeout"
+    assert project.left() == []
+
+
 def test_a_project_that_was_started_ends_even_if_the_command_is_killed(project: ShopProject) -> None:
     words = [str(project.file), "pause store", "scale 3"]
     with subprocess.Popen([*BROKEN_TARGET, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as command:

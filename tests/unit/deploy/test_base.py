@@ -40,6 +40,16 @@ def test_the_last_node_in_rotation_cannot_be_drained_until_another_one_is_back()
         assert [one.state for one in cluster.members()][1:3] == [MemberState.RUNNING, MemberState.DRAINED]
 
 
+@pytest.mark.parametrize("broken", ["kill", "pause"])
+def test_no_node_is_drained_beside_one_that_can_not_answer(broken: str) -> None:
+    with FakeCluster(ClusterSpec(nodes=2)) as cluster:
+        cluster.kill("node-1") if broken == "kill" else cluster.pause("node-1")
+        with pytest.raises(ClusterError, match="no other node is in rotation"):
+            cluster.drain("node-2")
+        cluster.restart("node-1")
+        cluster.drain("node-2")
+
+
 def test_the_last_node_in_rotation_stays_there_while_it_is_restarted() -> None:
     with FakeCluster(ClusterSpec(nodes=2)) as cluster:
         cluster._proxy = proxy = NotedProxy()

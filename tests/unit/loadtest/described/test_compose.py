@@ -29,6 +29,7 @@ class FakeEngine:
     volumes = {"old", "shop_old", "others"}  # noqa: RUF012
     mounts: dict[str, list[str]] = {}  # noqa: RUF012
     ran: list[tuple[str, Mapping[str, str]]] = []  # noqa: RUF012
+    services: dict[str, dict[str, Any]] = {"web": {}}  # noqa: RUF012
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables = variables
@@ -44,7 +45,7 @@ class FakeEngine:
             self.volumes.update({"shop_data", "meanwhile"}, *self.mounts.values())
         elif word == "down":
             self.mounts.clear()
-        return json.dumps({"name": "shop", "services": {"web": {}}}).encode()
+        return json.dumps({"name": "shop", "services": self.services}).encode()
 
     def inspect(self, *_: str) -> list[dict[str, Any]]:
         return [{"Mounts": [{"Type": "bind", "Source": "/x"}, *({"Type": "volume", "Name": one} for one in names)]}
@@ -66,6 +67,22 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> type[FakeEngine]:
     monkeypatch.setattr(compose_runtime, "Engine", fresh)
     monkeypatch.setattr(runtimes, "answers", lambda *_: True)
     return fresh
+
+
+@pytest.mark.parametrize(
+    ("service", "names"),
+    [
+        ({}, ["shop-web-1"]),
+        ({"scale": 2}, ["shop-web-1", "shop-web-2"]),
+        ({"deploy": {"replicas": 2}}, ["shop-web-1", "shop-web-2"]),
+        ({"container_name": "front"}, ["front"]),
+    ],
+)
+def test_containers_are_named_before_they_exist(
+    tmp_path: Path, engine: type[FakeEngine], service: dict[str, Any], names: list[str]
+) -> None:
+    engine.services = {"web": service}
+    assert list(ServicesCluster(write_target(tmp_path, RUNTIME)).own_names().values()) == names
 
 
 def test_commands_of_compose_know_the_state_folder_while_the_target_runs(

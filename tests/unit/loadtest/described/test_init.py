@@ -153,6 +153,24 @@ def test_variables_come_from_the_environment_and_from_the_file_beside_it(
     assert init(tmp_path, DJANGO)[0].file.url == "http://127.0.0.1:8124"
 
 
+def test_a_port_that_only_an_unset_variable_has_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WEB_PORT", raising=False)
+    monkeypatch.delenv("NAME", raising=False)
+    text = """\
+name: $NAME
+services:
+  web: {image: app, ports: ["${WEB_PORT}:80", "$$:1"], deploy: {replicas: "${COUNT}"}}
+  cache: {image: "${REGISTRY}/redis:${VERSION:?set it}"}
+"""
+    described, lines = init(tmp_path, text)
+    assert 'url = "http://127.0.0.1:8080"  # guess: web publishes a port by WEB_PORT, which is not set' in lines
+    assert described.file.runtime is not None
+    assert described.file.runtime.roles.store == ("cache",)
+    assert described.file.runtime.project is None
+    monkeypatch.setenv("WEB_PORT", "8125")
+    assert init(tmp_path, text)[0].file.url == "http://127.0.0.1:8125"
+
+
 def test_the_path_of_the_compose_file_is_relative_to_the_new_file(tmp_path: Path) -> None:
     (tmp_path / "deploy").mkdir()
     compose, file = tmp_path / "deploy" / "compose.yaml", tmp_path / "shop.toml"
