@@ -20,6 +20,10 @@ from proxy import Balance, UpstreamServer
 
 _INSTALL = f"cat > {CONF}.new && mv {CONF}.new {CONF}"
 
+_SECONDS_KEPT = 3.0
+"""A connection that the load balancer in front keeps may bring one more request to a worker with the configuration from
+before: for 2 s, the proxies' keepalive_min_timeout."""
+
 Find = Callable[[], Mapping[str, TaskContainer | None]]
 
 
@@ -74,6 +78,7 @@ class SwarmProxy:
         except ClusterError:
             self._installed = before
             raise
+        self._wait_finished(_SECONDS_KEPT)
 
     def install_in(self, container: TaskContainer) -> None:
         """Give the present configuration to one proxy."""
@@ -91,10 +96,13 @@ class SwarmProxy:
         nginx.reload()
 
     def wait_finished(self) -> None:
+        self._wait_finished(self._spec.drain_timeout)
+
+    def _wait_finished(self, timeout: float) -> None:
         def finished() -> bool:
             return not any(any(self._nginx(one).workers().values()) for one in self.running())
 
-        holds_within(finished, self._spec.drain_timeout)
+        holds_within(finished, timeout)
 
     def running(self) -> list[TaskContainer]:
         """Return the proxies that run."""
