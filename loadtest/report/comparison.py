@@ -65,7 +65,10 @@ _WITH_A_FAULT = (OUT, UPDATES, REVIVED, CROSSED, GAP)
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Why a system has losses of a kind in an experiment, or none. `system` is its name, or the beginning of it."""
+    """Why a system has losses of a kind in an experiment, or none. `system` is its name, or the beginning of it.
+
+    Of several that are about one system, the one with the longest name is told.
+    """
 
     system: str
     experiment: str
@@ -200,14 +203,17 @@ class ComparedSystems:
         """Return why a system has these results, as far as it is known and was measured here."""
         known = msgspec.convert(tomllib.loads(_REASONS.read_text(encoding="utf-8")), dict[str, list[Reason]])["reason"]
         measures = {measure.name: measure for measure in MEASURES}
-        told = []
+        told: dict[tuple[str, str], Reason] = {}
         for reason in known:
             cell = self.cells.get((system, reason.experiment))
             if cell is None or not cell.found or not reason.is_about(system):
                 continue
-            if any(cell.values(measures[reason.measure])) is reason.lost:
-                told.append(reason.text)
-        return told
+            about = reason.experiment, reason.measure
+            if any(cell.values(measures[reason.measure])) is not reason.lost:
+                continue
+            if about not in told or len(reason.system) > len(told[about].system):
+                told[about] = reason
+        return [reason.text for reason in told.values()]
 
 
 def compare(results: Iterable[Result]) -> ComparedSystems:
@@ -227,6 +233,7 @@ def render_comparison(folder: Path) -> str:
     """Return the page in Markdown. Raises ValueError for a folder without results, or with damaged ones."""
     comparison = compare(read_results(folder).results)
     own = next(run for run in comparison.results if _system(run) == OURS)
+    _require_one_system(comparison)
     environment = Environment(  # noqa: S701  # Markdown
         loader=PackageLoader("loadtest.report"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -239,6 +246,17 @@ def render_comparison(folder: Path) -> str:
         versions=", ".join(f"{name} {version}" for name, version in own.versions.items()),
         days=tuple(sorted({_day(run) for run in comparison.results if run.timing is not None})),
     )
+
+
+def _require_one_system(comparison: ComparedSystems) -> None:
+    """Raise ValueError for results that can't be compared: of several machines, or versions of this project's nodes."""
+    measured = [run for run in comparison.results if run.timing is not None]
+    for what, found in (
+        ("machines", [run.machine for run in measured]),
+        ("versions of this project's nodes", [run.versions for run in measured if _system(run) == OURS]),
+    ):
+        if any(one != found[0] for one in found):
+            raise ValueError(f"the results are of several {what}: measure all of them again in a new folder")
 
 
 def _day(result: Result) -> str:

@@ -1,5 +1,6 @@
 """The page of a comparison: its table, its reasons, and what it says first."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,12 @@ from deploy import Cluster, ClusterError, ClusterSpec
 from loadtest.checker import Kind
 from loadtest.comparison import Comparison, System
 from loadtest.report.comparison import OURS, compare, render_comparison
-from loadtest.results import read_results
+from loadtest.results import RESULT, read_results
 from loadtest.suite import SuiteLoad
 from tests.support.report_results import Run
 
 OTHER = "Django 5.2, sessions in the cache"
+WRITES = Run(name="concurrent-writes", number=15, variant="redis", title="concurrent writes", fault="nothing")
 OUTAGE = Run(name="store-outage", number=14, title="the store down for everyone", fault="cut the network to the store")
 
 
@@ -89,6 +91,32 @@ def test_a_folder_without_results_of_this_project_is_refused(tmp_path: Path) -> 
         render_comparison(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("node", "key", "told"), [(OTHER, "machine", "machines"), ("flask", "versions", "versions of this project's nodes")]
+)
+def test_results_of_unlike_systems_are_not_compared(tmp_path: Path, node: str, key: str, told: str) -> None:
+    OUTAGE.write(tmp_path)
+    replace(OUTAGE, run=2, node=node).write(tmp_path)
+    render_comparison(tmp_path)
+    (file,) = (one for one in tmp_path.rglob(RESULT) if json.loads(one.read_bytes())["run"] == 2)
+    file.write_text(json.dumps(json.loads(file.read_bytes()) | {key: {"another": "1"}}))
+    with pytest.raises(ValueError, match=f"the results are of several {told}"):
+        render_comparison(tmp_path)
+
+
+def test_of_several_reasons_the_one_of_the_very_system_is_told(tmp_path: Path) -> None:
+    systems = ("Flask-Session 0.8", "Flask-Session 0.8, no refresh")
+    for node in ("flask", *systems):
+        replace(WRITES, node=node).write(tmp_path)
+    told = compare(read_results(tmp_path).results)
+    for system in systems:
+        (found,) = told.cell(system, WRITES.name).found
+        found.total.found[Kind.UPDATE_LOST] = 3
+    (usual,), (special,) = map(told.reasons, systems)
+    assert "even a reader undoes" in usual
+    assert "readers undo nothing" in special
+
+
 def test_losses_of_several_kinds_are_all_in_the_cell(tmp_path: Path) -> None:
     OUTAGE.write(tmp_path)
     cell = compare(read_results(tmp_path).results).cell(OURS, "store-outage")
@@ -101,9 +129,6 @@ def test_losses_of_several_kinds_are_all_in_the_cell(tmp_path: Path) -> None:
 def test_the_page_says_when_it_was_measured(tmp_path: Path) -> None:
     OUTAGE.write(tmp_path)
     assert "\nMeasured on 2027-01-15, on a machine with 2 cores: compare" in render_comparison(tmp_path)
-
-
-WRITES = Run(name="concurrent-writes", number=15, variant="redis", title="concurrent writes", fault="nothing")
 
 
 def refuse(spec: ClusterSpec) -> Cluster:

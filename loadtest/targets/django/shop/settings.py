@@ -44,6 +44,7 @@ if "POSTGRES_HOST" in os.environ:
     _database: dict[str, Any] = {
         "ENGINE": "django.db.backends.postgresql",
         "HOST": os.environ["POSTGRES_HOST"],
+        "PORT": os.environ.get("POSTGRES_PORT", "5432"),
         "NAME": "postgres",
         "USER": "postgres",
         "PASSWORD": os.environ.get("POSTGRES_PASSWORD", ""),
