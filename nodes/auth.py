@@ -77,12 +77,12 @@ def login() -> Response:
     limiter: RateLimiter = current_app.extensions["rate_limiter"]
     try:
         credentials = read_body(LoginForm)
-        guess = limiter.count(request, credentials.user)
+        account = users.get(credentials.user)
+        guess = limiter.count(request, credentials.user)  # last: what fails before it is no guess
     except (BadRequest, TooManyRequests) as error:
         if isinstance(error, TooManyRequests):
             log.warning("login throttled", extra={"request_id": request_id()})
         return pages.refuse_form(error, about="login")
-    account = users.get(credentials.user)
     if not users.is_password(account, credentials.password):
         guess.failure()
         return _refuse_login()
@@ -147,10 +147,10 @@ def change_password() -> Response:
     user = require_user()
     try:
         passwords = read_body(NewPassword)
+        account = users.get(user)
         guess = limiter.count(request, user)
     except (BadRequest, TooManyRequests) as error:
         return _refuse_change(error)
-    account = users.get(user)
     is_current = users.is_password(account, passwords.current)
     if account is None or not (is_current or users.is_repeated(account, passwords.current, passwords.new)):
         guess.failure()

@@ -20,6 +20,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from flask import Request, Response
@@ -35,6 +36,7 @@ _WRONG = b"00000000"
 _BYTES = _NAME_CHARACTERS + len(_WRONG)
 OPEN_SECONDS = 30
 """Time after which an open guess no longer counts, by the clocks of the nodes: longer than a check of a password."""
+_WAIT = "Too many wrong passwords. Wait before you try again."
 PER_ADDRESS = 10
 """Ratio of an address's guesses to those of one user there, because many people may share an address."""
 _YEAR = 365 * 86400
@@ -58,13 +60,21 @@ class RateLimiter:
     def count(self, request: Request, user: str) -> Guess:
         """Count a guess at this user's password, whether the user exists or not.
 
-        Raises 429 with Retry-After where there were too many failures, and StoreUnavailable.
+        Raises 429 with Retry-After where there were too many failures, and StoreUnavailable; nothing is counted then,
+        as far as the store can be reached.
         """
         limits = self._limits(request, user) if self._attempts else {}
         guess = Guess(self.store, self._lifetime, tuple(limits), secrets.token_hex(_NAME_CHARACTERS // 2))
-        for key, limit in limits.items():
-            if (seconds := guess.count(key, limit)) is not None:
-                raise TooManyRequests("Too many wrong passwords. Wait before you try again.", retry_after=seconds)
+        counted: list[str] = []
+        try:
+            for key, limit in limits.items():
+                guess.count(key, limit)
+                counted.append(key)
+        except (TooManyRequests, StoreUnavailable):
+            for key in counted:
+                with suppress(StoreUnavailable):
+                    guess.forget(key)
+            raise
         return guess
 
     def _limits(self, request: Request, user: str) -> dict[str, int]:
@@ -110,15 +120,15 @@ class Guess:
     keys: tuple[str, ...]
     name: str
 
-    def count(self, key: str, limit: int) -> int | None:
-        """Count this guess; where there are `limit` guesses already, return for how many seconds there will be."""
+    def count(self, key: str, limit: int) -> None:
+        """Count this guess; raise 429 where there are `limit` guesses already."""
         now = int(time.time())
         guess = {self.name: b"%08x" % now}
         void: frozenset[str] = frozenset()
         for _ in range(_ATTEMPTS):
             outcome = self.store.update(key, Changes(guess, void, max_bytes=limit * _BYTES), self.lifetime)
             if outcome is Outcome.APPLIED:
-                return None
+                return
             if outcome is Outcome.TOO_LARGE:
                 record = self.store.load(key)
                 if not isinstance(record, Record):
@@ -129,9 +139,9 @@ class Guess:
                 void = frozenset(name for name, since in open_since.items() if abs(now - since) >= OPEN_SECONDS)
                 if not void:
                     waits = [round(record.ttl), *(since + OPEN_SECONDS - now for since in open_since.values())]
-                    return max(1, min(waits))
+                    raise TooManyRequests(_WAIT, retry_after=max(1, min(waits)))
             elif self.store.create(key, guess, None, self.lifetime) is not None:
-                return None
+                return
             # A concurrent guess was the first, and its success may delete the counter at once.
         raise StoreUnavailable("a counter of wrong passwords is made and deleted again and again")
 
@@ -141,11 +151,18 @@ class Guess:
             self.store.update(key, Changes({self.name: _WRONG}), self.lifetime)
 
     def success(self) -> None:
-        """Forget the client's failures for this user, and this guess at its address."""
-        for key in self.keys[:1]:
-            self.store.delete(key)
-        for key in self.keys[1:]:
-            self.store.update(key, Changes(delete=frozenset({self.name})), self.lifetime)
+        """Forget the client's failures for this user, and this guess at its address. Raises StoreUnavailable."""
+        own, others = self.keys[:1], self.keys[1:]
+        try:
+            for key in own:
+                self.store.delete(key)
+        finally:  # it may be on another server, and all users there share it
+            for key in others:
+                self.forget(key)
+
+    def forget(self, key: str) -> None:
+        """Take this guess out of a counter."""
+        self.store.update(key, Changes(delete=frozenset({self.name})), self.lifetime)
 
 
 def _key(*parts: str) -> str:

@@ -200,10 +200,7 @@ def test_a_wrong_password_counts_even_if_another_node_took_its_guess_for_one_tha
     with monkeypatch.context() as patch:
         patch.setattr(PlainUsers, "is_password", check_slowly)
         assert guess(app, 1) == [401]
-    store = app.extensions["rate_limiter"].store
-    counters = find_capability(store, Iterable)
-    assert counters is not None
-    assert [len(store.load(key).fields) for key in list(counters.keys())] == [4, 4]
+    assert list(count_guesses(app).values()) == [4, 4]
 
 
 class NoResults(StoreWrapper):
@@ -226,12 +223,86 @@ def test_a_guess_that_can_not_be_counted_as_wrong_says_nothing_about_the_passwor
     assert right.status_code == 503
 
 
+class PartlyDown(StoreWrapper):
+    """A store whose record with the key `down` can't be reached, as with a shard that is lost."""
+
+    down: str | None = None
+
+    def create(self, key: str, *arguments: Any, **options: Any) -> float | None:
+        self._require(key)
+        return super().create(key, *arguments, **options)
+
+    def update(self, key: str, *arguments: Any) -> Any:
+        self._require(key)
+        return super().update(key, *arguments)
+
+    def delete(self, key: str) -> None:
+        self._require(key)
+        super().delete(key)
+
+    def _require(self, key: str) -> None:
+        if key == self.down:
+            raise StoreUnavailable("no answer")
+
+
+def count_guesses(app: Flask) -> dict[str, int]:
+    """Return the number of guesses in each counter, by its key."""
+    store = app.extensions["rate_limiter"].store
+    counters = find_capability(store, Iterable)
+    assert counters is not None
+    return {key: len(store.load(key).fields) for key in list(counters.keys())}
+
+
+def test_logins_that_can_not_be_counted_at_the_address_are_not_counted_for_the_user(app: Flask) -> None:
+    guess(app, 1)
+    limiter = app.extensions["rate_limiter"]
+    own, address = count_guesses(app)
+    limiter.store = PartlyDown(limiter.store)
+    limiter.store.down = address
+    assert guess(app, 5) == [503] * 5
+    limiter.store.down = None
+    assert count_guesses(app) == {own: 1, address: 1}
+    assert knock(app.test_client()) == 200
+
+
+def test_logins_that_are_refused_at_the_address_are_not_counted_for_the_user(app: Flask) -> None:
+    for number in range(10):
+        guess(app, 3, user=f"user-{number}")
+    assert guess(app, 5) == [429] * 5
+    assert sorted(count_guesses(app).values()) == [0, *[3] * 10, 30]
+
+
+def test_a_right_password_is_forgotten_at_the_address_even_if_the_users_counter_is_out_of_reach(app: Flask) -> None:
+    guess(app, 1)
+    limiter = app.extensions["rate_limiter"]
+    own, address = count_guesses(app)
+    limiter.store = PartlyDown(limiter.store)
+
+    class Cut(PlainUsers):
+        def is_password(self, account: Account | None, password: str) -> bool:
+            limiter.store.down = own
+            return super().is_password(account, password)
+
+    app.extensions["users"] = Cut()
+    assert knock(app.test_client()) == 503
+    limiter.store.down = None
+    assert count_guesses(app) == {own: 2, address: 1}
+
+
+def test_logins_without_a_user_to_compare_with_are_no_guesses(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_arguments: object) -> None:
+        raise StoreUnavailable("no answer")
+
+    monkeypatch.setattr(PlainUsers, "get", fail)
+    assert guess(app, 35) == [503] * 35
+    monkeypatch.undo()
+    assert count_guesses(app) == {}
+
+
 def test_guesses_of_the_version_before_count_as_wrong_ones(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     guess(app, 3)
     limiter = app.extensions["rate_limiter"]
-    counters = find_capability(limiter.store, Iterable)
-    assert counters is not None
-    for key in list(counters.keys()):
+    for key in count_guesses(app):
         fields = limiter.store.load(key).fields
         limiter.store.update(key, Changes(dict.fromkeys(fields, b"0")), limiter._lifetime)
     pass_time(monkeypatch, OPEN_SECONDS)
@@ -262,9 +333,14 @@ def test_zero_attempts_switch_the_limit_off(settings: Settings) -> None:
     assert knock(app.test_client()) == 200
 
 
+class Unasked(PlainUsers):
+    def is_password(self, account: Account | None, password: str) -> bool:
+        raise AssertionError("a password is checked")
+
+
 def test_without_the_store_no_password_is_checked(settings: Settings) -> None:
     url = f"redis://127.0.0.1:{free_ports(1)[0]}/0"
     app = create_app(replace(settings, store=SessionStoreKind.REDIS, redis_url=url))
-    app.extensions["users"] = None
+    app.extensions["users"] = Unasked()
     answer = attempt_login(app.test_client())
     assert (answer.status_code, "Set-Cookie" in answer.headers) == (503, False)
