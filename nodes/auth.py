@@ -78,7 +78,7 @@ def login() -> Response:
     try:
         credentials = read_body(LoginForm)
         account = users.get(credentials.user)
-        guess = limiter.count(request, credentials.user)  # last: what fails before it is no guess
+        guess = limiter.count(request, credentials.user)  # last, so that a failure before it does not count
     except (BadRequest, TooManyRequests) as error:
         if isinstance(error, TooManyRequests):
             log.warning("login throttled", extra={"request_id": request_id()})
