@@ -12,7 +12,7 @@ from deploy.files import write_json
 from loadtest.behind import Behind, find_requests, tell
 from loadtest.checker import Findings, Kind, PhaseFigures, Row
 from loadtest.claims.availability import NO_FAILED_REQUEST
-from loadtest.claims.claim import Claim, ClaimResult, Lacks, Observed, Verdict, evaluate, worst
+from loadtest.claims.claim import UPDATES, Claim, ClaimResult, Lacks, Observed, Verdict, evaluate, worst
 from loadtest.claims.data import NOTHING_LOST
 from loadtest.experiment import ARRIVAL, Phase
 from loadtest.history import EventsOf, Op
@@ -142,7 +142,7 @@ def group_lacks(lacks: Lacks) -> dict[str, list[str]]:
     """Return what can't be found, by the reason; without what no file can describe."""
     groups: dict[str, list[str]] = {}
     for kind, why in lacks.items():
-        if isinstance(kind, Kind) and kind is not Kind.PASSWORD_UNDONE:
+        if (isinstance(kind, Kind) or kind in UPDATES) and kind is not Kind.PASSWORD_UNDONE:
             groups.setdefault(why, []).append(kind.value)
     return groups
 

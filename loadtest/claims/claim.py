@@ -94,12 +94,16 @@ class Sight(StrEnum):
     """Which node answered."""
     SITE = "site"
     """A page without a session."""
+    COUNTS = "counts lost"
+    """The counter, where the list alone shows which updates are lost."""
+    ADDS = "adds lost"
+    """The list, where the counter alone does."""
 
 
 Lacks = Mapping[Kind | Sight, str]
 """What a target does not show, each with the reason in one line."""
 
-NOTHING_OF: Mapping[Kind, str] = {
+NOTHING_OF: Mapping[Kind | Sight, str] = {
     Kind.SESSION_LOST: "no session is lost",
     Kind.UPDATE_LOST: "no update is lost",
     Kind.EMPTYING_UNDONE: "no emptied cart is full again",
@@ -108,7 +112,12 @@ NOTHING_OF: Mapping[Kind, str] = {
     Kind.REVIVED: "no logout is undone",
     Kind.PASSWORD_UNDONE: "no change of password is undone",
     Kind.CROSSED: "no answer has data of another user",
+    Sight.COUNTS: "no count is lost",
+    Sight.ADDS: "no added item is lost",
 }
+
+UPDATES = (Sight.COUNTS, Sight.ADDS)
+"""The parts of lost updates that a target may not show."""
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
@@ -223,8 +232,9 @@ def evaluate(claims: Iterable[Claim], seen: Observed) -> tuple[ClaimResult, ...]
     asked = tuple(claims)
     results = [claim.check(seen).named(claim.describe(seen.lacks)) for claim in asked]
     known = {result.claim for result in results}
-    kinds = dict.fromkeys(kind for claim in asked for kind in claim.kinds if kind in seen.lacks)
-    rest = [not_looked_for(seen.lacks[kind]).named(NOTHING_OF[kind]) for kind in kinds]
+    about = dict.fromkeys(kind for claim in asked for kind in claim.kinds)
+    unseen = [what for what in (*about, *(UPDATES if Kind.UPDATE_LOST in about else ())) if what in seen.lacks]
+    rest = [not_looked_for(seen.lacks[what]).named(NOTHING_OF[what]) for what in unseen]
     return (*results, *(one for one in rest if one.claim not in known))
 
 

@@ -264,6 +264,9 @@ class _Visit:
             yield f"look: it redirects a logged-in user; {why}: give the path of the page itself"
         if len(self._target.users) == 1:
             yield "users: with one account nobody can tell whose session an answer shows"
+        for write, value, sight in (("count", "counter", Sight.COUNTS), ("add", "items", Sight.ADDS)):
+            if getattr(requests, write) is not None and {sight, Kind.UPDATE_LOST} & self._target.lacks.keys():
+                yield f"{write}: no answer shows the {value}, so nobody can tell whether one is lost: give {value}"
         if requests.logout is None:
             yield "logout: without it no logouts are checked"
         if file.node_header is None:

@@ -1,6 +1,6 @@
 """The target that a file describes: what load tests, experiments and the console need of it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +13,7 @@ from loadtest.conversation import Conversation
 from loadtest.described.adapter import DescribedAdapter
 from loadtest.described.check import find_misread
 from loadtest.described.description import TargetDescription
-from loadtest.described.file import TargetFile
+from loadtest.described.file import RequestSpec, TargetFile
 from loadtest.described.runtime import DescribedCluster
 from loadtest.described.users import certificate_hint, make_users
 from loadtest.history import Action
@@ -100,24 +100,44 @@ class DescribedTarget:
             raise TargetError(f"{first}{rest}")
 
 
+def _list_looks(file: TargetFile) -> Iterator[RequestSpec]:
+    """Yield the requests whose answers show what a session holds: `look` does where `read` does not replace it."""
+    given = file.requests
+    yield from filter(None, (given.count, given.add, given.read, given.empty))
+    if given.read is None or (given.read.user is None and given.read.logged_in is None):
+        yield given.look
+
+
 def find_lacks(file: TargetFile, name: str) -> dict[Kind | Sight, str]:
     """Return what the answers that a file describes can't show, each with the reason in one line."""
     requests, lacks = dict(file.requests.named()), dict[Kind | Sight, str]()
-    shown = [one for one in requests.values() if one.counter is not None or one.items is not None]
-    if not {"count", "add"} & requests.keys():
+    unseen: dict[Kind | Sight, str] = {
+        sight: f"{name} shows no {value}"
+        for write, value, sight in (("count", "counter", Sight.COUNTS), ("add", "items", Sight.ADDS))
+        if write in requests and not any(getattr(one, value) for one in _list_looks(file))
+    }
+    writes = {"count", "add"} & requests.keys()
+    if not writes:
         why = f"{name} has no request count or add"
         lacks |= dict.fromkeys((Kind.UPDATE_LOST, Kind.STALE_READ, Kind.MISDIRECTED), why)
-    elif not shown:
-        why = f"{name} shows no counter and no items"
+    elif len(unseen) == len(writes):
+        why = f"{name} shows no counter and no items" if len(unseen) > 1 else next(iter(unseen.values()))
         lacks |= dict.fromkeys((Kind.UPDATE_LOST, Kind.STALE_READ), why)
-    if "empty" not in requests or not any(one.items for one in requests.values()):
-        lacks[Kind.EMPTYING_UNDONE] = f"{name} has no request empty" if "empty" not in requests else f"{name}: no items"
+    else:
+        lacks |= unseen
+    if "empty" not in requests or "add" not in requests:
+        lacks[Kind.EMPTYING_UNDONE] = f"{name} has no request {'add' if 'empty' in requests else 'empty'}"
+    elif Sight.ADDS in unseen:
+        lacks[Kind.EMPTYING_UNDONE] = unseen[Sight.ADDS]
     if "logout" not in requests:
         lacks[Kind.REVIVED] = f"{name} has no request logout"
     if file.cookie_changes:
         lacks[Kind.MISDIRECTED] = f"{name}: the session's cookie changes with each answer"
-    if not shown and not any(one.user for one in requests.values()):
-        lacks[Kind.CROSSED] = f"{name} shows no names, no counter and no items"
+    if len(unseen) == len(writes):  # no write is shown, and names alone tell sessions apart
+        if not any(one.user for one in requests.values()):
+            lacks[Kind.CROSSED] = f"{name} shows no names, and no counter or items that change"
+        elif len(file.users.accounts) == 1:
+            lacks[Kind.CROSSED] = f"{name} has one account, and shows no counter or items that change"
     lacks[Kind.PASSWORD_UNDONE] = "a target's file has no request for a change of password"  # no secret
     if file.node_header is None:
         lacks[Sight.NODES] = f"{name} has no node_header"
