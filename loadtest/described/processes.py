@@ -138,6 +138,17 @@ class ProcessesCluster(DescribedCluster):
         for name, own in self._own.items():
             if self._spec(name).start is None and self._spec(name).pid_file is None:
                 raise ClusterError(f"{self._where(name)}: {own} has neither start nor pid_file: give it one")
+            if self.runtime.setup is None:  # which may make it
+                self._find_folder(name)
+
+    def _find_folder(self, name: str) -> Path:
+        """Return the folder that a member is started in. Raises ClusterError if it is not there."""
+        given = self._spec(name).folder or "."
+        folder = self.description.resolve(given)
+        if not folder.is_dir():
+            where = self.description.where("runtime", "members", self._own[name], "folder")
+            raise ClusterError(f"{where}: folder must be a folder that exists, not {given!r}")
+        return folder
 
     def own_names(self) -> Mapping[str, str]:
         return self._own
@@ -234,7 +245,7 @@ class ProcessesCluster(DescribedCluster):
         spec, own = self._spec(name), self._own[name]
         assert spec.start is not None, "refused before"
         command = [self.fill(word, member=own) for word in shlex.split(spec.start)]
-        folder = self.description.resolve(spec.folder or ".")
+        folder = self._find_folder(name)
         environment = self.environment(own)
         try:
             if name not in self._found:
@@ -254,7 +265,10 @@ class ProcessesCluster(DescribedCluster):
             self._processes[name] = FoundProcess(psutil.Process(popen.pid), popen)
         except (OSError, psutil.Error) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise ClusterError(f"{self._where(name)}: {own} cannot be started: {reason}") from error
+            at = f": {error.filename}" if isinstance(error, OSError) and error.filename else ""
+            raise ClusterError(f"{self._where(name)}: {own} cannot be started: {reason}{at}") from error
+        except ClusterError as error:
+            raise ClusterError(f"{self._where(name)}: {own}: {error}") from error
 
     def _wait_started(self, name: str) -> None:
         """Block until a member answers, or raise with the last line of its log. A program that goes into the background

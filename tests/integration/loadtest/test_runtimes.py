@@ -1,6 +1,7 @@
 """How a target is broken and repaired: by commands, and as processes that were started or found."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -413,6 +414,37 @@ def test_a_member_that_ends_at_once_is_said_with_its_last_line(tmp_path: Path) -
     description = write_target(tmp_path, text)
     with pytest.raises(ClusterError, match=r"shop\.toml:\d+: node-1 \(web-a\) ended at once: no such module"):
         ProcessesCluster(description).start()
+
+
+@pytest.mark.parametrize(
+    ("key", "what"),
+    [
+        ('folder = "nowhere"', "folder must be a folder that exists, not 'nowhere'"),
+        ('log = "nowhere/web.log"', "web-a cannot be started: No such file or directory: "),
+        (f'environment.LONG = "{"x" * 200_000}"', "web-a: cannot start sh: Argument list too long"),
+    ],
+)
+def test_a_member_that_cannot_be_started_is_said_with_its_line_and_the_cause(
+    tmp_path: Path, key: str, what: str
+) -> None:
+    description = write_target(tmp_path, PROCESSES.replace(f'start = "{SLEEPER}"', f'start = "sh"\n{key}', 1))
+    with pytest.raises(ClusterError) as error:
+        ProcessesCluster(description).start()
+    place, _, told = str(error.value).partition(": ")
+    assert re.fullmatch(r".*shop\.toml:\d+", place)
+    assert told.startswith(what)
+
+
+def test_a_folder_that_is_not_there_is_said_before_the_others_start(tmp_path: Path) -> None:
+    text = PROCESSES.replace(f'start = "{SLEEPER}"', f'start = "{SLEEPER}"\nfolder = "nowhere"', 1)
+    made = text.replace("echo set up", "mkdir nowhere; echo set up")
+    alone = "\n".join(line for line in text.splitlines() if not line.startswith("setup"))
+    with pytest.raises(ClusterError, match="folder must be a folder that exists, not 'nowhere'"):
+        ProcessesCluster(write_target(tmp_path, alone)).check()
+    cluster = ProcessesCluster(write_target(tmp_path, made))
+    cluster.check()
+    with cluster:
+        assert state(cluster, "node-1") is MemberState.RUNNING
 
 
 def test_another_process_takes_over_what_a_killed_command_has_left(
