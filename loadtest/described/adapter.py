@@ -28,7 +28,16 @@ from loadtest.described.file import (
     sends_token,
 )
 from loadtest.described.paths import Location, as_address, as_header, as_sent, is_same_page, resolve_location
-from loadtest.described.readings import NotShown, Page, find_items, find_name, find_number, find_text, matches
+from loadtest.described.readings import (
+    NotShown,
+    Page,
+    find_items,
+    find_name,
+    find_number,
+    find_text,
+    matches,
+    read_cookie,
+)
 from loadtest.history import Action, OpOutcome
 from loadtest.http import Answer, Cookie, Exchange, Operation, Request, Response, printable
 
@@ -231,7 +240,7 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def _find_token(self, page: str, cookie: Cookie) -> Generator[Request, Response, str | Answer]:
         """Return the token; an answer where there is none."""
-        if self.csrf.cookie is not None and (token := cookie(self.csrf.cookie)):
+        if self.csrf.cookie is not None and (token := read_cookie(self.csrf, cookie(self.csrf.cookie))):
             return token
         request = Request("GET", page, headers=self._headers({}, "GET", ""), before=True)
         response = yield request
@@ -243,7 +252,8 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
         if last.status >= 400:
             return Answer(OpOutcome.FAIL, error=f"no token from {page}: status {last.status}")
         try:
-            token = cookie(self.csrf.cookie) if self.csrf.cookie is not None else find_text(self.csrf, Page(last))
+            named = self.csrf.cookie
+            token = find_text(self.csrf, Page(last)) if named is None else read_cookie(self.csrf, cookie(named))
         except NotShown as error:
             return Answer(OpOutcome.FAIL, error=f"no token from {page}: {error}")
         return token or Answer(OpOutcome.FAIL, error=f"no token from {page}: it has none")

@@ -132,8 +132,7 @@ def _check_request(
 def _check_csrf(csrf: Csrf) -> Iterator[tuple[Place, str]]:
     if csrf.page is not None and not csrf.page.startswith("/"):
         yield ("csrf", "page"), f"csrf.page must begin with /, not {csrf.page!r}"
-    if csrf.cookie is None:
-        yield from _check_reading(("csrf",), csrf)
+    yield from _check_reading(("csrf",), csrf, several=csrf.cookie is not None)
 
 
 def _check_reading(

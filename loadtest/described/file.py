@@ -49,7 +49,8 @@ class Anonymous(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
 class Csrf(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """Where the token {csrf} comes from: a page (css with attribute, json or regex), a cookie, or a header of a page.
 
-    `page` is requested before each request that sends {csrf}, for a cookie only while there is none.
+    `page` is requested before each request that sends {csrf}, for a cookie only while there is none. A cookie's value
+    is percent-decoded, as scripts do, before `regex` is applied.
     """
 
     page: str | None = None

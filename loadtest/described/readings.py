@@ -3,8 +3,10 @@
 import re
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -87,6 +89,14 @@ def find_text(source: Source, page: Page) -> str:
     """Return the value; "" where there is none. Raises NotShown for an answer that is not JSON."""
     texts = _find_texts(source, page)
     return next(iter(texts), "")
+
+
+def read_cookie(source: Source, value: str) -> str:
+    """Return the token in a cookie, which scripts of pages percent-decode before they send it; "" for none."""
+    with suppress(UnicodeDecodeError):
+        decoded = unquote(value, errors="strict")
+        value = decoded if decoded.isprintable() else value
+    return next(iter(_search(source, [value])), "")
 
 
 def find_name(source: Source, page: Page) -> str:
@@ -175,7 +185,11 @@ def _raw_texts(source: Source, page: Page) -> list[str]:
 
 
 def _find_texts(source: Source, page: Page) -> list[str]:
-    texts = _raw_texts(source, page)
+    return _search(source, _raw_texts(source, page))
+
+
+def _search(source: Source, texts: list[str]) -> list[str]:
+    """Return what the regular expression takes from each text; without one the texts."""
     if source.regex is None:
         return texts
     found = [match for text in texts if (match := re.search(source.regex, text)) is not None]

@@ -1,12 +1,17 @@
 """`session-cluster target check`: each request once, and every mistake in one line with its line in the file."""
 
 import itertools
+import json
+import secrets
 import ssl
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
 
 import pytest
 import trustme
 from click.testing import CliRunner
+from flask import Flask, Response, request
 
 from loadtest.cli.target import target
 from loadtest.described.description import read_description
@@ -99,6 +104,58 @@ def test_a_token_that_is_not_on_the_page_is_one_line(tmp_path: Path) -> None:
     status, printed = check(tmp_path, PlainShop(), ("input[name=token]", "input[name=tokn]"))
     assert status == 1
     assert "did not make user1@example.org: no token from /signup: it has none" in printed
+
+
+class TokenShop(PlainShop):
+    """An application whose scripts send the token of a cookie in a header, as Laravel's and Angular's do."""
+
+    def make(self) -> Flask:
+        app, users = Flask(__name__), dict[str, str]()
+
+        @app.before_request
+        def compare() -> Any:
+            token = unquote(request.cookies.get("XSRF-TOKEN", ""))
+            if request.method == "POST" and (not token or request.headers.get("X-XSRF-TOKEN") != token):
+                return Response("the token is missing or wrong", 419)
+            return None
+
+        @app.get("/")
+        def look() -> Any:
+            answer = Response(json.dumps({"user": users.get(request.cookies.get("sid", ""))}))
+            answer.set_cookie("XSRF-TOKEN", quote(f"{secrets.token_urlsafe()}+/=="))
+            return answer
+
+        @app.post("/login")
+        def login() -> Any:
+            users[key := secrets.token_hex()] = request.form["name"]
+            answer = Response(json.dumps({"user": request.form["name"]}))
+            answer.set_cookie("sid", key)
+            return answer
+
+        return app
+
+
+TOKEN_FILE = """\
+url = "URL"
+cookie = "sid"
+headers = { X-XSRF-TOKEN = "{csrf}" }
+users.passwords = { alice = "x", bob = "y" }
+csrf.cookie = "XSRF-TOKEN"
+[requests.look]
+path = "/"
+user = { json = "/user" }
+[requests.login]
+path = "/login"
+form = { name = "{user}" }
+user = { json = "/user" }
+"""
+
+
+def test_a_token_in_a_percent_encoded_cookie_is_the_one_that_the_application_compares(tmp_path: Path) -> None:
+    with serving_shop(TokenShop()) as url:
+        (tmp_path / "shop.toml").write_text(TOKEN_FILE.replace("URL", url))
+        done = CliRunner().invoke(target, ["check", str(tmp_path / "shop.toml")])
+    assert done.exit_code == 0, done.output
 
 
 def prepare(tmp_path: Path, shop: PlainShop, old: str, new: str) -> None:

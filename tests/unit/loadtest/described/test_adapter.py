@@ -165,6 +165,27 @@ def test_a_token_in_a_cookie_needs_a_page_only_while_there_is_none(has_cookie: b
 
 
 @pytest.mark.parametrize(
+    ("value", "regex", "token"),
+    [
+        ("abc%3D%3D", None, "abc=="),
+        ("a+b%2Bc", None, "a+b+c"),
+        ("c3%7Cd4", "^(.*)[|]", "c3"),
+        ("plainToken", None, "plainToken"),
+        ("100%", None, "100%"),
+        ("a%0Ab", None, "a%0Ab"),
+        ("a%ffb", None, "a%ffb"),
+    ],
+)
+def test_a_token_in_a_cookie_is_decoded_as_scripts_of_pages_do(value: str, regex: str | None, token: str) -> None:
+    to = adapter(csrf={"cookie": "xsrf", "regex": regex}, count={"headers": {"X-XSRF": "{csrf}"}})
+    browser = Browser("alice-1", "sid")
+    browser.receive(["sid=one", f"xsrf={value}"], browser.sending(), Action.LOGIN)
+    (request,), _ = talk(to, Action.VISIT, (200, {}, b"count: 1"), browser=browser)
+    assert request.headers is not None
+    assert request.headers["X-XSRF"] == token
+
+
+@pytest.mark.parametrize(
     ("csrf", "page"),
     [
         ({"header": "X-Token"}, (200, {"X-Token": "k"}, b"")),
