@@ -279,9 +279,6 @@ class ServicesCluster(DescribedCluster):
     def _read_config(self) -> Mapping[str, Any]:
         """Return the compose file as compose reads it."""
         if self._config is None:
-            if self.runtime.file is None:
-                where = self.description.where("runtime")
-                raise ClusterError(f"{where}: runtime compose needs file, project or both")
             self._config = json.loads(self._compose("config", "--format", "json", timeout=_SECONDS_TO_DESCRIBE))
         return self._config
 

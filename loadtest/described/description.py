@@ -97,7 +97,7 @@ def _find_mistakes(file: TargetFile, path: Path) -> Iterator[tuple[Place, str]]:
         yield from _check_csrf(file.csrf)
     yield from _check_users(file.users, file)
     if file.runtime is not None:
-        yield from _check_runtime(file.runtime)
+        yield from _check_runtime(file.runtime, path.parent)
 
 
 def _check_request(
@@ -184,7 +184,7 @@ def _check_users(users: UsersSpec, file: TargetFile) -> Iterator[tuple[Place, st
             yield ("users", "command"), "users must have sign_up or command, not both"
 
 
-def _check_runtime(runtime: Runtime) -> Iterator[tuple[Place, str]]:
+def _check_runtime(runtime: Runtime, folder: Path) -> Iterator[tuple[Place, str]]:
     names = [name for role in Role for name in getattr(runtime.roles, role.value)]
     for role in Role:
         for name in getattr(runtime.roles, role.value):
@@ -197,6 +197,11 @@ def _check_runtime(runtime: Runtime) -> Iterator[tuple[Place, str]]:
             yield ("runtime", "members", name), f"runtime.members.{name} has no role: {did_you_mean(name, names)}"
         yield from _check_member(("runtime", "members", name), runtime.members[name])
     yield from _find_foreign_keys(runtime)
+    if runtime.kind is RuntimeKind.COMPOSE:
+        if runtime.file is None and runtime.project is None:
+            yield ("runtime",), "runtime must have file, project or both"
+        if runtime.file is not None and not (folder / runtime.file).is_file():
+            yield ("runtime", "file"), f"runtime.file must be a compose file, not {runtime.file!r}"
     for key in ("start_timeout", "timeout"):
         if not 0 < (seconds := getattr(runtime, key)) <= _LONGEST:  # nor is it nan
             yield (

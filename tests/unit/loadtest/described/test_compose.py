@@ -61,6 +61,13 @@ class FakeEngine:
         return "\n".join(one for one in self.volumes if not labelled or one.startswith("shop"))
 
 
+@pytest.fixture(autouse=True)
+def compose_file(tmp_path: Path) -> Path:
+    file = tmp_path / "compose.yaml"
+    file.touch()
+    return file
+
+
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> type[FakeEngine]:
     fresh = type("Fresh", (FakeEngine,), {"volumes": set(FakeEngine.volumes), "mounts": {}, "ran": []})

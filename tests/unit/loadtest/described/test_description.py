@@ -117,6 +117,8 @@ def test_every_key_has_the_line_that_it_is_in(tmp_path: Path) -> None:
         ('"processes"', '"proceses"', "39: runtime.kind must not be 'proceses': did you mean 'processes'?"),
         ('"processes"', '"docker"', "39: runtime.kind must not be 'docker': choose one of compose, processes, c"),
         ('["redis"]', '["redis", "web-1"]', "44: web-1 must have one role, and once"),
+        ('"processes"', '"compose"', "38: runtime must have file, project or both"),
+        ('"processes"', '"compose"\nfile = "x.yaml"', "40: runtime.file must be a compose file, not 'x.yaml'"),
         ('["redis"]', "[]", "44: runtime.roles.store must name a member, or be left out"),
         ("members.web-1", "members.web-3", "46: runtime.members.web-3 has no role: did you mean 'web-2'?"),
         ('redirect = "/login"', 'redirect = "/login?next=/"', "11: anonymous.redirect must be a path without"),
