@@ -15,10 +15,16 @@ Place = tuple[str | int, ...]
 """Where a value is: ("requests", "login", "path"). Numbers are positions in an array."""
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
-_HEADER = re.compile(r"\s*\[\[?([^\[\]]+)\]\]?\s*(#.*)?")
-_PART = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
-_KEY = re.compile(rf"\s*({_PART}(?:\s*\.\s*{_PART})*)\s*=(.*)", re.DOTALL)
-_QUOTES = re.compile(r'"""|\'\'\'|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'|#[^\n]*')
+_TOKEN = re.compile(
+    r"""
+    (?P<text>\"""(?:\\.|[^\\])*?\"""\"{0,2} | \'\'\'.*?\'\'\'\'{0,2} | "(?:\\.|[^"\\])*" | '[^']*')
+    | (?P<bare>[^\s"'#\[\]{}=,.]+) | (?P<sign>[\[\]{}=,.\n]) | \#[^\n]* | [^\S\n]+
+    """,
+    re.DOTALL | re.VERBOSE,
+)
+_MOST_DIGITS = 4300
+"""Of a number: Python converts no longer ones."""
+_LARGEST = 2**63 - 1
 _AT_LINE = re.compile(r"(.*) \(at (?:line (\d+), column \d+|end of document)\)", re.DOTALL)
 _TYPES = {
     inspect.StrType: "a text",
@@ -37,29 +43,22 @@ class DescriptionError(Exception):
 
 
 class Lines:
-    """Where the keys of a TOML text are: a scan of its lines, which tomllib has accepted."""
+    """Where the keys of a TOML text are, which tomllib has accepted."""
 
     def __init__(self, text: str) -> None:
         self._numbers: dict[Place, int] = {}
+        self._tokens = _split(text)
+        self._number = 1  # the line of the last token
+        self._next = next(self._tokens)
         table: Place = ()
         counts: dict[Place, int] = {}
-        depth, quotes = 0, ""  # open brackets of an array or an inline table; the quotes of a text with several lines
-        for number, line in enumerate(text.splitlines(), 1):
-            if not depth and not quotes:
-                if header := _HEADER.fullmatch(line):
-                    table = _parts(header[1])
-                    if line.lstrip().startswith("[["):
-                        counts[table] = counts.get(table, -1) + 1
-                        table = (*table, counts[table])
-                    self._add(table, number)
-                    continue
-                if (key := _KEY.match(line)) is None:
-                    continue
-                place = (*table, *_parts(key[1]))
-                self._add(place, number)
-                line = key[2]
-                self._add_inline(place, line, number)
-            depth, quotes = _follow(line, depth, quotes)
+        while self._next[0]:
+            if self._next[0] == "[":
+                table = self._take_header(counts)
+            elif self._next[0] == "\n":
+                self._take()
+            else:
+                self._take_pair(table)
 
     def of(self, place: Place) -> int:
         """Return the line of a value, or of the nearest table around it."""
@@ -67,36 +66,72 @@ class Lines:
             place = place[:-1]
         return self._numbers.get(place, 1)
 
-    def _add(self, place: Place, number: int) -> None:
-        self._numbers.setdefault(place, number)
+    def _take(self) -> str:
+        """Return the next token; "" at the end."""
+        token, self._number = self._next
+        self._next = next(self._tokens, ("", self._number))
+        return token
 
-    def _add_inline(self, place: Place, text: str, number: int) -> None:
-        """Note the keys of an inline table: they are in the line of its own key."""
-        if text.lstrip().startswith("{"):
-            for key in re.findall(rf"({_PART})\s*=", text):
-                self._add((*place, *_parts(key)), number)
+    def _take_key(self, end: str) -> Place:
+        """Return the parts of a key in front of a sign, and take the sign."""
+        parts: list[str] = []
+        while (word := self._take()) != end:
+            if word != ".":
+                parts.append(tomllib.loads(f"key={word}")["key"] if word[0] in "\"'" else word)
+        return tuple(parts)
+
+    def _take_header(self, counts: dict[Place, int]) -> Place:
+        """Take [a.b] or [[a.b]]; return the place of the table. `counts` are the last positions in arrays of tables."""
+        self._take()
+        is_array = self._next[0] == "["
+        if is_array:
+            self._take()
+        table = self._take_key("]")
+        if is_array:
+            self._take()
+            counts[table] = counts.get(table, -1) + 1
+            table = (*table, counts[table])
+        self._add(table)
+        return table
+
+    def _take_pair(self, table: Place) -> None:
+        place = (*table, *self._take_key("="))
+        self._add(place)
+        self._take_value(place)
+
+    def _take_value(self, place: Place) -> None:
+        """Take a value, with the keys and the elements in it."""
+        opened = self._next[0]
+        if opened not in {"[", "{"}:
+            while self._next[0] not in {",", "]", "}", "\n", ""}:
+                self._take()
+            return
+        self._take()
+        count = 0
+        while self._next[0] not in {"]", "}"}:
+            if self._next[0] in {",", "\n"}:
+                self._take()
+            elif opened == "{":
+                self._take_pair(place)
+            else:
+                self._numbers.setdefault((*place, count), self._next[1])
+                self._take_value((*place, count))
+                count += 1
+        self._take()
+
+    def _add(self, place: Place) -> None:
+        self._numbers.setdefault(place, self._number)
 
 
-def _parts(key: str) -> Place:
-    return tuple(part[1:-1] if part[0] in "\"'" else part for part in re.findall(_PART, key))
-
-
-def _follow(line: str, depth: int, quotes: str) -> tuple[int, str]:
-    """Return how many brackets and which quotes are open after a line."""
-    at = 0
-    while at < len(line):
-        if quotes:
-            end = line.find(quotes, at)
-            if end < 0:
-                return depth, quotes
-            at, quotes = end + 3, ""
-        elif (found := _QUOTES.match(line, at)) is not None:
-            quotes = found[0] if found[0] in ('"""', "'''") else ""
-            at = found.end()
-        else:
-            depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(line[at], 0)
-            at += 1
-    return depth, quotes
+def _split(text: str) -> Iterator[tuple[str, int]]:
+    """Yield the tokens of a TOML text without spaces and comments, with their lines; ("", line) at the end."""
+    number, at = 1, 0
+    for found in _TOKEN.finditer(text):
+        number += text.count("\n", at, found.start())
+        at = found.start()
+        if found.lastgroup:
+            yield found[0], number
+    yield "", number
 
 
 class TomlDocument:
@@ -106,19 +141,18 @@ class TomlDocument:
         self._name = str(path)
         self._mistakes: dict[tuple[int, str], None] = {}
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
         except OSError as error:
             raise DescriptionError(f"cannot read {path}: {error.strerror}") from error
         except UnicodeDecodeError as error:
             raise DescriptionError(f"{path} is not UTF-8: {error.reason}") from error
         try:
             self.values = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            found = _AT_LINE.fullmatch(str(error))
-            what, number = (found[1], found[2] or len(text.splitlines())) if found else (str(error), 1)
-            raise DescriptionError(f"{path}:{number}: not TOML: {what}") from error
         except RecursionError as error:
             raise DescriptionError(f"{path} is not TOML: brackets in too many brackets") from error
+        except ValueError as error:
+            what, number = _explain(error, text)
+            raise DescriptionError(f"{path}:{number}: not TOML: {what}") from error
         self.lines = Lines(text)
 
     def complain(self, place: Place, what: str) -> None:
@@ -140,6 +174,16 @@ class TomlDocument:
             self.complain(place, what)
         self.check()
         return msgspec.convert(self.values, kind)
+
+
+def _explain(error: ValueError, text: str) -> tuple[str, int]:
+    """Return what is wrong with a text that tomllib refuses, and its line."""
+    if not isinstance(error, tomllib.TOMLDecodeError):
+        long = re.search(rf"[0-9_]{{{_MOST_DIGITS},}}", text)
+        return "a number has too many digits", text.count("\n", 0, long.start() if long else 0) + 1
+    if (found := _AT_LINE.fullmatch(str(error))) is None:
+        return str(error), 1
+    return found[1], int(found[2] or text.rstrip("\n").count("\n") + 1)
 
 
 def _find_mistakes(kind: inspect.Type, value: Any, place: Place) -> Iterator[tuple[Place, str]]:
@@ -188,9 +232,9 @@ def _is_of(kind: inspect.Type, value: Any) -> bool:
         case inspect.BoolType():
             return isinstance(value, bool)
         case inspect.IntType():
-            return isinstance(value, int) and not isinstance(value, bool)
+            return isinstance(value, int) and not isinstance(value, bool) and -_LARGEST <= value <= _LARGEST
         case inspect.FloatType():
-            return isinstance(value, int | float) and not isinstance(value, bool)
+            return isinstance(value, float) or (_is_of(inspect.IntType(), value))
         case inspect.StrType() | inspect.EnumType():
             return isinstance(value, str)
     return True
@@ -199,6 +243,8 @@ def _is_of(kind: inspect.Type, value: Any) -> bool:
 def _describe(value: Any) -> str:
     if isinstance(value, Mapping):
         return "a table"
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        return "one of more than 64 bits"
     return "an array" if isinstance(value, list) else repr(value)
 
 

@@ -1,6 +1,7 @@
 """The TOML file of a target: what it says, and each mistake in one line with its file and line number."""
 
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,7 @@ start = "python app.py"
 
 def write(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "shop.toml"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8", newline="")
     return path
 
 
@@ -90,6 +91,67 @@ def test_every_key_has_the_line_that_it_is_in(tmp_path: Path) -> None:
         ("runtime", "members", "web-1", "start"): 'start = "python app.py"',
     }.items():
         assert description.where(*place).rpartition(":")[2] == str(lines.index(line) + 1), place
+
+
+WRONG = ('redirect = "/login"', "redirect = 5", "anonymous.redirect must be a text, not 5")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "wrong"),
+    [
+        ('"Shop"', '"""a \\""" b\n"""', WRONG),
+        ('"Shop"', '"""a\n\\\\"""', WRONG),
+        ('"Shop"', '"""\na""""', WRONG),
+        ('"Shop"', "'''\na'''''", WRONG),
+        ('"Shop"', '"a\u2028b"  # \x85', WRONG),
+        ('"Shop"', '"Shop"\r', WRONG),
+        ('"Shop"', '"a # b"  # "c', WRONG),
+        (
+            "[runtime.members.web-1]",
+            '[runtime.members."web[1]"] # ]',
+            ("[runtime.m", "[runtime.m", "web[1] has no role"),
+        ),
+        ("[runtime.members.web-1]", '[runtime.members."web-\\u0031"]', ("start =", "strt =", "web-1.strt: did you")),
+        ("[runtime.members.web-1]", "[ runtime . members .'web-1' ]", ("start =", "strt =", "web-1.strt: did you")),
+        ('"web-1",', '"web-1", # ]\n  # "', ('  "web-2"', "  2", "runtime.roles.node.1 must be a text, not 2")),
+        ("status = 302", 'user = { "css" = "b]\\"[", jsn = 1 }', ("jsn", "jsn", "unknown key requests.login.user.jsn")),
+    ],
+)
+def test_the_line_of_a_mistake_is_right_however_the_file_is_written(
+    tmp_path: Path, old: str, new: str, wrong: tuple[str, str, str]
+) -> None:
+    before, after, mistake = wrong
+    text = SHOP.replace(old, new)
+    line = text[: text.index(before)].count("\n") + 1
+    with pytest.raises(DescriptionError) as error:
+        read_description(write(tmp_path, text.replace(before, after)))
+    (found,) = (one for one in str(error.value).split("\n") if mistake in one)
+    assert found.startswith(f"{tmp_path}/shop.toml:{line}: ")
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+    assert read_description(write(tmp_path, "\ufeff" + SHOP)).file.name == "Shop"
+
+
+@pytest.mark.parametrize(
+    ("number", "mistake"),
+    [
+        ("9" * 5000, "6: not TOML: a number has too many digits"),
+        ("0x" + "f" * 5000, "6: users.count must be a whole number, not one of more than 64 bits"),
+        ("9" * 25, "6: users.count must be a whole number, not one of more than 64 bits"),
+    ],
+)
+def test_a_number_that_is_too_long_is_one_line(tmp_path: Path, number: str, mistake: str) -> None:
+    with pytest.raises(DescriptionError) as error:
+        read_description(write(tmp_path, SHOP.replace("count = 3", f"count = {number}")))
+    assert str(error.value) == f"{tmp_path}/shop.toml:{mistake}"
+
+
+def test_a_long_text_in_an_inline_table_takes_no_time(tmp_path: Path) -> None:
+    text = SHOP.replace('css = "#user"', f'css = "#user", regex = "{"x" * 300_000}"')
+    begin = time.process_time()
+    read_description(write(tmp_path, text))
+    assert time.process_time() - begin < 5
 
 
 @pytest.mark.parametrize(
