@@ -2,7 +2,8 @@
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,13 @@ from loadtest.described.file import (
     RequestSpec,
     Runtime,
     RuntimeKind,
+    Statuses,
     TargetFile,
     UsersSpec,
+    as_statuses,
     templates,
 )
+from loadtest.described.idle_keys import find_idle_keys
 from loadtest.described.readings import find_css_mistake
 from loadtest.described.toml import Place, TomlDocument
 from loadtest.http import ADDRESS, is_address
@@ -38,6 +42,10 @@ _LONGEST = 86_400.0
 """Seconds of a timeout: the operating system has a limit, too."""
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_IN_SHELL = re.compile(r"(?<!\$)\{([a-z_]+)\}")
+"""A template in a command: ${name} is a variable of the shell."""
+_NEAR = 0.8
+_OF_RUNTIME = frozenset({"state", "folder"})
 _ALLOWED = {"login": _OF_USERS, "add": frozenset({ITEM, QUANTITY})}
 """The templates of requests, beside {user} and {csrf}."""
 
@@ -62,7 +70,7 @@ def read_description(path: Path) -> TargetDescription:
     """Read and check a file. Raises DescriptionError with one line for each mistake."""
     document = TomlDocument(path)
     file = document.convert(TargetFile)
-    for place, what in (*_find_mistakes(file, path), *_find_empty_roles(document.values)):
+    for place, what in (*_find_mistakes(file, path), *find_idle_keys(file, document.values)):
         document.complain(place, what)
     document.check()
     return TargetDescription(path, file, document)
@@ -76,6 +84,10 @@ def _find_mistakes(file: TargetFile, path: Path) -> Iterator[tuple[Place, str]]:
         yield ("cookie",), f"cookie must be the name of the session's cookie, not {file.cookie!r}"
     if file.authority is not None and not (path.parent / file.authority).is_file():
         yield ("authority",), f"authority must be a file with a certificate, not {file.authority!r}"
+    if file.site is not None and not file.site.startswith("/"):
+        yield ("site",), f"site must begin with /, not {file.site!r}"
+    if file.node_header is not None and not _HEADER_NAME.fullmatch(file.node_header):
+        yield ("node_header",), f"node_header must be the name of a header, not {file.node_header!r}"
     yield from _check_headers(("headers",), file.headers)
     if CSRF in templates(file.headers) and file.csrf is None:
         yield ("headers",), "headers send {csrf}, without a table [csrf]"
@@ -93,6 +105,7 @@ def _find_mistakes(file: TargetFile, path: Path) -> Iterator[tuple[Place, str]]:
         yield ("requests", "look"), "requests.look must show the user: give it user, or logged_in"
     if file.anonymous is not None:
         yield from _check_reading(("anonymous",), file.anonymous, several=True)
+        yield from _check_statuses(("anonymous",), file.anonymous.status)
     if file.csrf is not None:
         yield from _check_csrf(file.csrf)
     yield from _check_users(file.users, file)
@@ -109,6 +122,7 @@ def _check_request(
         if value is not None and not value.startswith("/"):
             yield (*place, key), f"{name}.{key} must begin with /, not {value!r}"
     yield from _check_redirect(place, request.redirect)
+    yield from _check_statuses(place, request.status)
     for key in ("path", "form", "json", "headers", "page"):
         for unknown in sorted(templates(getattr(request, key)) - allowed):
             yield (*place, key), f"{name}.{key} has no {{{unknown}}}: {did_you_mean(unknown, sorted(allowed))}"
@@ -132,6 +146,8 @@ def _check_request(
 def _check_csrf(csrf: Csrf) -> Iterator[tuple[Place, str]]:
     if csrf.page is not None and not csrf.page.startswith("/"):
         yield ("csrf", "page"), f"csrf.page must begin with /, not {csrf.page!r}"
+    for unknown in sorted(templates(csrf.page) - {USER}):
+        yield ("csrf", "page"), f"csrf.page has no {{{unknown}}}: {did_you_mean(unknown, [USER])}"
     yield from _check_reading(("csrf",), csrf, several=csrf.cookie is not None)
 
 
@@ -163,12 +179,16 @@ def _check_redirect(place: Place, redirect: str | None) -> Iterator[tuple[Place,
         yield (*place, "redirect"), f"{name} must be a path without a query, which is not compared, not {redirect!r}"
 
 
+def _check_statuses(place: Place, statuses: Statuses) -> Iterator[tuple[Place, str]]:
+    for status in as_statuses(statuses):
+        if not 100 <= status <= 599:
+            yield (*place, "status"), f"{'.'.join(map(str, place))}.status must be from 100 to 599, not {status}"
+
+
 def _check_users(users: UsersSpec, file: TargetFile) -> Iterator[tuple[Place, str]]:
     if users.passwords is None and (users.name is None or users.password is None):
         yield ("users",), 'users must have passwords = {NAME = "…"}, or name and password with {n}'
         return
-    if users.passwords is not None and users.name is not None:
-        yield ("users", "name"), "users must have passwords, or name and password, not both"
     if not 1 <= users.count <= 100_000:
         yield ("users", "count"), f"users.count must be between 1 and 100000, not {users.count}"
     elif not users.accounts:
@@ -182,6 +202,8 @@ def _check_users(users: UsersSpec, file: TargetFile) -> Iterator[tuple[Place, st
         yield from _check_request(("users", "sign_up"), users.sign_up, file, _OF_USERS)
         if users.command is not None:
             yield ("users", "command"), "users must have sign_up or command, not both"
+    if users.command is not None:
+        yield from _check_near(("users", "command"), users.command, {*_OF_USERS, *_OF_RUNTIME})
 
 
 def _check_runtime(runtime: Runtime, folder: Path) -> Iterator[tuple[Place, str]]:
@@ -190,13 +212,14 @@ def _check_runtime(runtime: Runtime, folder: Path) -> Iterator[tuple[Place, str]
         for name in getattr(runtime.roles, role.value):
             if names.count(name) > 1:
                 yield ("runtime", "roles", role.value), f"{name} must have one role, and once"
+            if not name:
+                yield ("runtime", "roles", role.value), f"runtime.roles.{role} must have names, not ''"
     if not names:
         yield ("runtime",), "runtime.roles must name members: proxy, node, store or sentinel"
     for name in runtime.members:
         if name not in names:
             yield ("runtime", "members", name), f"runtime.members.{name} has no role: {did_you_mean(name, names)}"
         yield from _check_member(("runtime", "members", name), runtime.members[name])
-    yield from _find_foreign_keys(runtime)
     if runtime.kind is RuntimeKind.COMPOSE:
         if runtime.file is None and runtime.project is None:
             yield ("runtime",), "runtime must have file, project or both"
@@ -212,34 +235,37 @@ def _check_runtime(runtime: Runtime, folder: Path) -> Iterator[tuple[Place, str]
         value = getattr(runtime.store_proxy, key)
         if why := find_address_mistake(f"tcp://{value}"):
             yield ("runtime", "store_proxy", key), f"runtime.store_proxy.{key} must be HOST:PORT, not {value!r}: {why}"
+    yield from _check_commands(runtime)
     yield from _check_texts(("runtime",), msgspec.to_builtins(runtime))
     yield from _check_names(("runtime", "environment"), runtime.environment)
 
 
-def _find_foreign_keys(runtime: Runtime) -> Iterator[tuple[Place, str]]:
-    """Yield keys that another kind of runtime has: they would do nothing."""
-    of_kind: list[tuple[str, RuntimeKind, Any]] = [
-        *((key, RuntimeKind.COMPOSE, getattr(runtime, key)) for key in ("file", "project")),
-        *((f"actions.{key}", RuntimeKind.COMMANDS, value) for key, value in _given(runtime.actions)),
-    ]
+def _check_commands(runtime: Runtime) -> Iterator[tuple[Place, str]]:
+    """Check the templates of commands and of texts for members."""
+    place: Place = ("runtime",)
+    actions = msgspec.to_builtins(runtime.actions)
+    if runtime.actions.scale is not None and "nodes" not in templates(runtime.actions.scale):
+        yield (*place, "actions", "scale"), "runtime.actions.scale must have {nodes}, the number to scale to"
+    for key, text in actions.items():
+        own = "nodes" if key == "scale" else "member"
+        yield from _check_near((*place, "actions", key), text, {own, *_OF_RUNTIME})
+    for key in ("setup", "environment"):
+        yield from _check_near((*place, key), getattr(runtime, key), _OF_RUNTIME)
     for name, member in runtime.members.items():
-        keys = [(key, value) for key, value in _given(member) if key != "ready"]
-        of_kind += ((f"members.{name}.{key}", RuntimeKind.PROCESSES, value) for key, value in keys)
-    for key, kind, value in of_kind:
-        if value is not None and kind is not runtime.kind:
-            yield ("runtime", *key.split(".")), f"runtime.{key} is for the kind {kind}, and this one is {runtime.kind}"
+        for key in ("start", "environment", "pid_file", "log"):
+            known = {"member", *_OF_RUNTIME} if key == "start" else _OF_RUNTIME
+            yield from _check_near((*place, "members", name, key), getattr(member, key), known)
 
 
-def _given(values: msgspec.Struct) -> list[tuple[str, Any]]:
-    """Return the keys of a table that the file has."""
-    return [(key, value) for key in values.__struct_fields__ if (value := getattr(values, key))]
-
-
-def _find_empty_roles(values: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
-    """Yield the roles that the text of a file has without members: left out, they would be empty, too."""
-    for role, names in values.get("runtime", {}).get("roles", {}).items():
-        if not names:
-            yield ("runtime", "roles", role), f"runtime.roles.{role} must name a member, or be left out"
+def _check_near(place: Place, value: Any, known: Set[str]) -> Iterator[tuple[Place, str]]:
+    """Check a text, or a table of texts, for a {name} that is nearly one of the known ones: others are the shell's."""
+    if isinstance(value, Mapping):
+        for key, one in value.items():
+            yield from _check_near((*place, key), one, known)
+        return
+    for name in dict.fromkeys(_IN_SHELL.findall(value or "")):
+        if name not in known and (near := get_close_matches(name, sorted(known), n=1, cutoff=_NEAR)):
+            yield place, f"{'.'.join(map(str, place))} has no {{{name}}}: did you mean {near[0]!r}?"
 
 
 def _check_member(place: Place, member: MemberSpec) -> Iterator[tuple[Place, str]]:

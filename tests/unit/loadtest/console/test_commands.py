@@ -322,6 +322,6 @@ def test_on_a_target_what_its_runtime_cannot_do_is_refused_with_the_reason(tmp_p
 
 
 def test_on_a_target_that_can_the_number_of_nodes_is_checked_as_everywhere(tmp_path: Path) -> None:
-    state = on_target(tmp_path, 'scale = "true"')
+    state = on_target(tmp_path, 'scale = "true {nodes}"')
     assert refuse(state, "nodes", "3") is None
     assert [getattr(refuse(state, "nodes", to), "key", "") for to in ("2", "0")] == ["is_so_already", "nodes_range"]

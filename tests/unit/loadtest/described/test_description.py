@@ -202,7 +202,54 @@ def test_a_mistake_is_one_line_with_file_and_line_number(tmp_path: Path, old: st
 
 
 MEMBER = 'start = "python app.py"'
+ROLES = 'roles.node = [\n  "web-1",\n  "web-2",\n]\nroles.store = ["redis"]'
 READY = "runtime.members.web-1.ready must be http://HOST[:PORT]/PATH or tcp://HOST:PORT, not "
+
+
+READING = 'user = { css = "#user" }'
+FORM = 'form = { name = "{user}", word = "{password}", token = "{csrf}" }'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "mistake"),
+    [
+        ("css = ", "cookie = 'x'\ncss = ", "16: csrf.css does nothing beside cookie: give either"),
+        ("css = ", "cookie = 'x'\nheader = 'y'\n#", "16: csrf.header does nothing beside cookie: give either"),
+        ("css = ", "regex = 'x'\nattribute = 'y'\n#", "16: csrf.attribute does nothing without css"),
+        (', token = "{csrf}"', "", "13: csrf does nothing: no request sends {csrf}"),
+        (
+            'path = "/me"',
+            'path = "/me"\npage = "/"',
+            "19: requests.look.page does nothing: the request sends no {csrf}",
+        ),
+        ('name = "user{n}"\n', 'passwords = { a = "b" }\n', "6: users.count does nothing beside passwords"),
+        ('name = "user{n}"\n', 'passwords = { a = "b" }\n', "8: users.password does nothing beside passwords"),
+        (
+            READING,
+            'user = { json = "/a", attribute = "b" }',
+            "19: requests.look.user.attribute does nothing without css",
+        ),
+        (
+            READING,
+            READING + '\nitems = { css = "li", item = "/a" }',
+            "20: requests.look.items.item does nothing without",
+        ),
+        (READING, READING + "\nitems = { regex = 'x', quantity = '/a' }", "20: requests.look.items.quantity does noth"),
+        ('cookie = "', 'authority = "shop.toml"\ncookie = "', "3: authority does nothing: url begins with http://"),
+        ('cookie = "', 'insecure = true\ncookie = "', "3: insecure does nothing: url begins with http://"),
+    ],
+)
+def test_a_key_that_would_do_nothing_is_a_mistake(tmp_path: Path, old: str, new: str, mistake: str) -> None:
+    path = write(tmp_path, SHOP.replace(old, new, 1))
+    with pytest.raises(DescriptionError) as error:
+        read_description(path)
+    assert f"{path}:{mistake}" in str(error.value)
+
+
+@pytest.mark.parametrize("command", ["awk '{print}'", "echo ${usr} {user}", "jq '{status}'", "echo {user} {password}"])
+def test_braces_of_the_shell_are_no_mistake(tmp_path: Path, command: str) -> None:
+    text = SHOP.replace("count = 3", f'count = 3\ncommand = "{command}"')
+    assert read_description(write(tmp_path, text)).file.users.command == command
 
 
 def of_ready(value: str, why: str) -> tuple[str, str, str]:
@@ -246,6 +293,25 @@ def of_ready(value: str, why: str) -> tuple[str, str, str]:
             ('kind = "processes"', f'kind = "processes"\nstore_proxy = {{ listen = "h:1", to = "{to}" }}',
              f"40: runtime.store_proxy.to must be HOST:PORT, not {to!r}")
             for to in ("h", "h:abc", "h:99999", "tcp://h:1", "a..b:1", "", ":1", "h:0")
+        ),
+        ('cookie = "', 'site = "abc"\ncookie = "', "3: site must begin with /, not 'abc'"),
+        ('cookie = "', 'node_header = "X Y"\ncookie = "', "3: node_header must be the name of a header, not 'X Y'"),
+        ("status = 302", "status = [302, 9999]", "24: requests.login.status must be from 100 to 599, not 9999"),
+        ('redirect = "/login"', "status = 0", "11: anonymous.status must be from 100 to 599, not 0"),
+        ('["redis"]', '[""]', "44: runtime.roles.store must have names, not ''"),
+        ('page = "/login"', 'page = "/login/{usr}"', "14: csrf.page has no {usr}: did you mean 'user'?"),
+        ("count = 3", 'count = 3\ncommand = "add {usr}"', "7: users.command has no {usr}: did you mean 'user'?"),
+        ('"processes"', '"processes"\nsetup = "mkdir {stat}"', "40: runtime.setup has no {stat}: did you mean 'state'"),
+        ('"processes"', '"processes"\nenvironment.A = "{stat}"', "40: runtime.environment.A has no {stat}: did you"),
+        (MEMBER, 'start = "app {membr}"', "47: runtime.members.web-1.start has no {membr}: did you mean 'member'?"),
+        *(
+            (f'"processes"\n{ROLES}\n\n[runtime.members.web-1]\n{MEMBER}',
+             f'"commands"\nroles.node = ["a"]\nactions = {{ {action}, restart = "x" }}', f"41: runtime.actions.{why}")
+            for action, why in (
+                ('kill = "kill {membr}"', "kill has no {membr}: did you mean 'member'?"),
+                ('scale = "sh scale.sh"', "scale must have {nodes}"),
+                ('scale = "n={node} {nodes}"', "scale has no {node}: did you mean 'nodes'?"),
+            )
         ),
         ('cookie = "', 'headers = { "X Y" = "1" }\ncookie = "', "3: headers must have names of headers, not 'X Y'"),
         ('cookie = "', 'headers = { X = "a\\nb" }\ncookie = "', "3: headers.X must have no control characters"),

@@ -19,7 +19,7 @@ ALL = """
 kind = "commands"
 roles.node = ["a", "b"]
 roles.store = ["redis"]
-actions = { kill = "true", restart = "true", pause = "true", resume = "true", scale = "true" }
+actions = { kill = "true", restart = "true", pause = "true", resume = "true", scale = "true {nodes}" }
 """
 
 
@@ -63,7 +63,7 @@ def test_an_outage_is_a_kill_where_nothing_can_pause_and_a_cut_behind_a_proxy(tm
 @pytest.mark.parametrize(
     ("name", "runtime", "requests", "why"),
     [
-        ("scale", ALL.replace(', scale = "true"', ""), LOGOUT, "the runtime commands has no action scale"),
+        ("scale", ALL.replace(', scale = "true {nodes}"', ""), LOGOUT, "the runtime commands has no action scale"),
         ("kill-node", ALL.replace('"a", "b"', '"a"'), LOGOUT, "it needs node-2, and runtime.roles.node gives 1"),
         ("kill-node", ALL.replace(' restart = "true",', ""), LOGOUT, "the runtime commands has no action restart"),
         ("kill-node", "", LOGOUT, "the file has no runtime"),
