@@ -9,6 +9,7 @@ from pathlib import Path
 from deploy.cluster import Role
 from loadtest.described.compose_file import ComposeFile
 from loadtest.described.frameworks import Framework, find_framework
+from loadtest.described.guess import guess_roles
 from loadtest.described.toml import DescriptionError
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -54,7 +55,7 @@ _COOKIE = """\
 
 def describe_compose(compose: Path, file: Path) -> str:
     """Return the text of the target's file, which will be at `file`. Raises DescriptionError."""
-    project = ComposeFile.read(compose)
+    project = guess_roles(ComposeFile.read(compose))
     if not any(service.role for service in project.services):
         found = ", ".join(f"{service.name} ({service.reason})" for service in project.services)
         raise DescriptionError(f"{compose} has no service that users reach: {found}")
@@ -91,7 +92,7 @@ def _find_url(project: ComposeFile) -> tuple[str, str]:
         for service in project.of(role):
             if (port := service.published) is not None:
                 scheme = "https" if port.target in {443, 8443} else "http"
-                return f"{scheme}://127.0.0.1:{port.published}", least.format(service.name)
+                return f"{scheme}://{port.address}", least.format(service.name)
     for role in (Role.PROXY, Role.NODE):
         for service in project.of(role):
             if service.unset_ports:
@@ -142,6 +143,9 @@ def _runtime(project: ComposeFile, path: str) -> Iterator[str]:
     yield "[runtime]"
     yield 'kind = "compose"'
     yield f"file = {_text(path)}"
+    if project.dropped:
+        yield "# Not followed, so services and settings may be missing here; `docker compose config` has all of them:"
+        yield from (f"#   {one}" for one in map(_text, project.dropped))
     if project.given_name:
         yield f"project = {_text(project.given_name)}"
     else:

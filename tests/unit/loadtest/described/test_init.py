@@ -144,6 +144,80 @@ def test_what_has_no_role_is_named_with_the_reason(tmp_path: Path) -> None:
     assert "#   metrics: it starts with the profile monitoring only" in init(tmp_path, SENTINELS)[1]
 
 
+def roles_of(folder: Path, services: str) -> dict[str, str]:
+    """Return the role of each service; "" for none."""
+    runtime = init(folder, f"services: {services}")[0].file.runtime
+    assert runtime is not None
+    return {name: role.value for name, role in runtime.roles.members.items()}
+
+
+@pytest.mark.parametrize(
+    ("service", "role"),
+    [
+        ("a: {image: myorg/server}", "node"),
+        ("a: {image: 'mcr.microsoft.com/mssql/server:2022-latest'}", "store"),
+        ("a: {image: 'registry.local:5000/mssql/server@sha256:0123'}", "store"),
+        ("a: {image: portainer/portainer-ce}", ""),
+        ("setup-wizard: {build: ., ports: ['9000:9000']}", "node"),
+        ("worker-node: {build: ., ports: ['82:80']}", "node"),
+        ("test: {build: ., ports: ['81:80']}", "node"),
+        ("db-api: {build: ., ports: ['83:80']}", "node"),
+        ("worker-node: {build: .}", ""),
+        ("worker: {build: ., ports: ['9229:9229']}", ""),
+        ("test: {build: .}", ""),
+        ("db: {build: ., ports: ['5555:5555']}", "store"),
+        ("web-2: {build: ., command: celery worker, ports: ['80:80']}", ""),
+        ("a: {build: {context: nowhere, dockerfile_inline: 'FROM redis:8'}}", "store"),
+    ],
+)
+def test_a_published_port_of_browsers_counts_more_than_a_name(tmp_path: Path, service: str, role: str) -> None:
+    found = roles_of(tmp_path, f"{{{service}, front: {{build: .}}}}")
+    assert found.pop("front") == "node"
+    assert "".join(found.values()) == role
+
+
+@pytest.mark.parametrize(
+    ("port", "address"),
+    [
+        ('"[::1]:9000:80"', "[::1]:9000"),
+        ('"::1:9000:80"', "[::1]:9000"),
+        ('"192.168.7.1:9000:80/tcp"', "192.168.7.1:9000"),
+        ('"0.0.0.0:9000:80"', "127.0.0.1:9000"),
+        ('"[::]:9000:80"', "127.0.0.1:9000"),
+        ('{target: 80, published: "9000", host_ip: "::1"}', "[::1]:9000"),
+        ('"${NOWHERE_SET}:9000:80"', "127.0.0.1:9000"),
+    ],
+)
+def test_the_address_is_the_one_that_the_port_is_published_at(tmp_path: Path, port: str, address: str) -> None:
+    file = init(tmp_path, f"services: {{web: {{build: ., ports: [{port}]}}}}")[0].file
+    assert file.url == f"http://{address}"
+
+
+def test_redis_beside_memcached_is_preferred_to_databases_only(tmp_path: Path) -> None:
+    both = "services: {web: {build: .}, a: {image: redis}, b: {image: memcached}"
+    assert 'store = ["a", "b"]  # guess: image redis; image memcached' in init(tmp_path, both + "}")[1]
+    text = init(tmp_path, both + ", c: {image: mysql}}")[1]
+    assert 'store = ["a", "b"]  # guess: image redis, before databases; image memcached, before databases' in text
+
+
+def test_what_comes_from_other_files_is_named_as_not_followed(tmp_path: Path) -> None:
+    text = "include: [{path: [db.yaml, x.yaml]}, c.yaml]\nservices: {web: {extends: {file: a.yaml, service: b}}}"
+    lines = init(tmp_path, text)[1].splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("# Not followed"))
+    names = ("include of db.yaml", "include of x.yaml", "include of c.yaml", "extends of web")
+    assert lines[at + 1 : at + 5] == [f'#   "{name}"' for name in names]
+
+
+def test_variables_of_a_service_also_come_from_its_files(tmp_path: Path) -> None:
+    (tmp_path / "a.env").write_text("DJANGO_SETTINGS_MODULE=x\nSESSION_COOKIE=a\n")
+    (tmp_path / "b.env").write_text("SESSION_COOKIE='shop.sid'\n")
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "settings.py").write_text("SESSION_COOKIE_NAME = os.environ['SESSION_COOKIE']")
+    for files in ("[a.env, {path: b.env, required: false}, none.env]", "a.env"):
+        file = init(tmp_path, f"services: {{web: {{build: web, env_file: {files}}}}}")[0].file
+        assert file.cookie == ("shop.sid" if files.startswith("[") else "a")
+
+
 def test_variables_come_from_the_environment_and_from_the_file_beside_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,6 +262,11 @@ def test_the_path_of_the_compose_file_is_relative_to_the_new_file(tmp_path: Path
         ("a: 1\nb: *x\n", "compose.yaml:2: not YAML: found undefined alias 'x'"),
         ("version: '3'", "compose.yaml is not a compose file: it has no services"),
         ("services: {a: {image: grafana/grafana}}", "compose.yaml has no service that users reach: a (image grafana)"),
+        (
+            "include: [a.yaml]",
+            "compose.yaml has only include, which is not followed: "
+            "give one of its files, or what `docker compose config` prints",
+        ),
         ("- a", "compose.yaml is not a compose file: it has no services"),
     ],
 )
