@@ -98,6 +98,7 @@ class _Visit:
         self._item = f"check {secrets.token_hex(3)}"
         self._added = False
         self._redirects = False  # whether look redirects a user who is logged in
+        self._changed = False  # whether an answer between login and logout brought another value of the cookie
         self._replies: list[Reply] = []
 
     def make(self) -> None:
@@ -160,7 +161,9 @@ class _Visit:
         exchange = self._target.adapter.exchange_of(
             spec, operation, self._account, self._password, self._browser.value
         )  # fmt: skip
+        before = self._browser.sending().cookie
         reply = converse(self._target, Conversation(exchange, self._browser, operation.action))
+        self._changed |= name != "login" and self._browser.sending().cookie != before
         self._replies.append(reply)
         error = reply.answer.error
         if not error and name != "logout" and reply.answer.outcome != "ok":
@@ -259,6 +262,9 @@ class _Visit:
         login = requests.login
         if not login.status and login.redirect is None and login.user is None and login.logged_in is None:
             yield "login: give it status, redirect or user, or a refused one passes for a login"
+        if file.cookie_changes and not self._changed and self._browser.sending().cookie is not None:
+            what = f"no answer brought another value of {file.cookie}"
+            yield f"cookie_changes: {what}; leave it out, or writes into another session can't be found"
         if self._redirects:
             why = "probes follow nothing and count 200 alone"
             yield f"look: it redirects a logged-in user; {why}: give the path of the page itself"

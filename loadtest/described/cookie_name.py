@@ -1,7 +1,7 @@
-"""The name of the session's cookie, where an application's own sources set it."""
+"""The session's cookie as an application's own sources set it: its name, and whether it holds the session itself."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,12 @@ _MOST_CHARACTERS = 400
 _SCRIPTS = (".js", ".cjs", ".mjs", ".ts", ".cts", ".mts")
 _PLAIN = {".properties", ".yml", ".yaml", ".ini", ".env"}
 """Suffixes of files whose values need no quotes."""
-_VARIABLE = re.compile(r"""(?:environ(?:\.get)?|getenv|ENV(?:\.fetch)?|\benv)\s*[\[(]\s*['"](\w+)['"]|env\.(\w+)""")
-_QUOTED = re.compile(r"""\s*(?:[\w.]*\0\s*(?:,|\|\||\?\?|or\b)\s*)?(['"`])([A-Za-z0-9!#$%&*+.^_|~-]+)\1""")
+_VARIABLE = re.compile(
+    r"""(?:environ(?:\.get)?|getenv|ENV(?:\.fetch)?|\benv(?:\.str)?|\bconfig)\s*[\[(]\s*['"](\w+)['"]|env\.(\w+)"""
+)
+_QUOTED = re.compile(
+    r"""\s*(?:[\w.]*\0\s*(?:,|\|\||\?\?|or\b)\s*(?:default\s*=\s*)?)?(['"`])([A-Za-z0-9!#$%&*+.^_|~-]+)\1"""
+)
 """A text, alone or as what stands in for a variable (\\0) that is not set."""
 _TOKEN = re.compile(r"""//[^\n]*|/\*.*?\*/|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`[^`]*`|.""", re.DOTALL)
 """Of JavaScript: a comment, a text or a character."""
@@ -32,7 +36,7 @@ class CookieSetting:
 
 
 _OTHER_KEYS = r"(?:\s+(?!name:|cookie:)[\w-]+:.*\n)*"
-_COOKIE_OF_FLASK = CookieSetting((".py",), r"""SESSION_COOKIE_NAME['"]?\]?\s*[=:](?!=)""")
+_COOKIE_OF_FLASK = CookieSetting((".py",), r"""SESSION_COOKIE_NAME['"]?\]?\s*(?::\s*\w+\s*=|[=:])(?!=)""")
 _COOKIE_OF_SPRING = (
     CookieSetting((".properties",), r"server\.servlet\.session\.cookie\.name\s*[=:]\s*"),
     CookieSetting((".yml", ".yaml"), rf"session:\s*\n{_OTHER_KEYS}\s+cookie:\s*\n{_OTHER_KEYS}\s+name:\s*"),
@@ -47,10 +51,11 @@ _SETTINGS: Mapping[str, tuple[CookieSetting, ...]] = {
     "Starlette": (CookieSetting((".py",), r"\b(?:session_cookie|cookie_name)\s*=(?!=)"),),
     "Spring Session": _COOKIE_OF_SPRING,
     "Spring": _COOKIE_OF_SPRING,
-    "Rails": (CookieSetting((".rb",), r"session_store\b[^\n#]*?\bkey:\s*"),),
+    "Rails": (CookieSetting((".rb",), r"session_store\b(?:[^\n#]|(?<=,)\s*\n)*?(?:\bkey:|:key\s*=>)\s*"),),
     "Laravel": (CookieSetting((".env",), r"^SESSION_COOKIE="),),
     "PHP": (
         CookieSetting((".php",), r"""session_name\(\s*|session\.name['"]\s*,\s*"""),
+        CookieSetting((".php",), r"""session_start\(\s*(?:\[|array\()[^\])]*?['"]name['"]\s*=>\s*"""),
         CookieSetting((".ini",), r"^session\.name\s*=\s*"),
     ),
     "Phoenix": (CookieSetting((".ex",), r"store:\s*:cookie,\s*key:\s*"),),
@@ -58,28 +63,49 @@ _SETTINGS: Mapping[str, tuple[CookieSetting, ...]] = {
     "ASP.NET Core": (CookieSetting((".cs",), r"\.Cookie\.Name\s*=\s*"),),
 }
 
+_STORES: Mapping[str, tuple[CookieSetting, ...]] = {
+    "Rails": (CookieSetting((".rb",), r"session_store\b[\s(=]*"),),
+    "Phoenix": (CookieSetting((".ex",), r"(?:Plug\.Session|session_options)\b[^\]]*?\bstore:\s*"),),
+}
+"""How sources name the store of frameworks that keep sessions in the cookie by default."""
+_STORE = re.compile(r":?[\w:.]+")
+
 
 def find_cookie_name(framework: str, folder: Path | None, environment: Mapping[str, str]) -> tuple[str, str]:
-    """Return the name and where it stands: "server.js:12"; "" twice where the sources leave it to the framework.
+    """Return the name and where it stands: "server.js:12"; "" twice where the sources leave it to the framework, and
+    the place alone where they name it in a way that can't be read, such as a constant.
 
     `environment` is that of the service: sources may take the name from there.
     """
-    settings = _SETTINGS.get(framework, ())
+    unread = ""
+    for where, bare, expression in _find_settings(_SETTINGS.get(framework, ()), folder):
+        if name := _read_name(expression, environment, bare=bare):
+            return name, where
+        unread = unread or where
+    return "", unread
+
+
+def find_server_store(framework: str, folder: Path | None) -> str:
+    """Return where sources name a store on the server for sessions; "" where they are in the cookie, as by default."""
+    for where, _, expression in _find_settings(_STORES.get(framework, ()), folder):
+        if (name := _STORE.match(expression)) is not None and "cookie" not in name[0].lower():
+            return where
+    return ""
+
+
+def _find_settings(settings: Sequence[CookieSetting], folder: Path | None) -> Iterator[tuple[str, bool, str]]:
+    """Yield where sources have one of the settings, whether values need no quotes there, and what comes behind it."""
     if folder is None or not settings:
-        return "", ""
+        return
     for path in _list_sources(folder, {suffix for one in settings for suffix in one.suffixes}):
         try:
             text = path.read_text(encoding="utf-8", errors="replace") if path.stat().st_size <= _MOST_BYTES else ""
         except OSError:
             continue
         for setting in settings:
-            if _suffix(path) not in setting.suffixes:
-                continue
-            for start, expression in _find_expressions(setting, text):
-                if name := _read_name(expression, environment, bare=_suffix(path) in _PLAIN):
-                    line = text.count("\n", 0, start) + 1
-                    return name, f"{path.relative_to(folder)}:{line}"
-    return "", ""
+            for start, expression in _find_expressions(setting, text) if _suffix(path) in setting.suffixes else ():
+                line = text.count("\n", 0, start) + 1
+                yield f"{path.relative_to(folder)}:{line}", _suffix(path) in _PLAIN, expression
 
 
 def _list_sources(folder: Path, suffixes: set[str]) -> Iterator[Path]:

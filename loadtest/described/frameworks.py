@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from loadtest.described.compose_file import ComposeService
-from loadtest.described.cookie_name import find_cookie_name
+from loadtest.described.cookie_name import find_cookie_name, find_server_store
 
 _MOST_BYTES = 1_000_000
 
@@ -228,8 +228,12 @@ def find_framework(nodes: Sequence[ComposeService]) -> tuple[Framework, str]:
         if found is None:
             continue
         framework, why = found
+        if framework.cookie_changes and find_server_store(framework.name, node.build):
+            framework = replace(framework, cookie_changes=False)
         cookie, where = find_cookie_name(framework.name, node.build, node.environment)
-        return (replace(framework, cookie=cookie), f"so in {where} of {node.name}") if cookie else (framework, why)
+        if cookie:
+            return replace(framework, cookie=cookie), f"so in {where} of {node.name}"
+        return framework, f"the default; {where} of {node.name} sets it in a way that was not read" if where else why
     return UNKNOWN, "nothing shows the framework"
 
 

@@ -94,6 +94,12 @@ def test_a_page_for_reading_that_shows_no_counter_is_one_line(tmp_path: Path) ->
     assert "requests.read: " in printed
 
 
+def test_a_cookie_that_never_changes_is_said_where_the_file_has_it_change(tmp_path: Path) -> None:
+    status, printed = check(tmp_path, PlainShop(), ('cookie = "sid"', 'cookie = "sid"\ncookie_changes = true'))
+    assert status == 0
+    assert "cookie_changes: no answer brought another value of sid; leave it out" in " ".join(printed.split())
+
+
 def test_a_header_for_the_node_that_no_answer_has_is_a_hint(tmp_path: Path) -> None:
     status, printed = check(tmp_path, PlainShop(), ('cookie = "sid"', 'cookie = "sid"\nnode_header = "X-Backend"'))
     assert status == 0

@@ -371,6 +371,17 @@ APPLICATIONS = {
         "config/s.rb",
         "Rails.application.config.session_store :redis_store, key: 'shop.sid'",
     ),
+    "rails, two lines": (
+        "Gemfile",
+        "gem 'rails'",
+        "config/s.rb",
+        "Rails.application.config.session_store :cookie_store,\n  secure: true,\n  key: 'shop.sid'",
+    ),
+    "rails, old hash": ("Gemfile", "gem 'rails'", "config/s.rb", "config.session_store :x, :key => 'shop.sid'"),
+    "django-environ": ("requirements.txt", "django", "s.py", "SESSION_COOKIE_NAME = env('CN', default='shop.sid')"),
+    "decouple": ("requirements.txt", "django", "s.py", "SESSION_COOKIE_NAME: str = config('CN', default='shop.sid')"),
+    "environ, set": ("requirements.txt", "django", "s.py", "SESSION_COOKIE_NAME = env.str('COOKIE_NAME', 'x')"),
+    "php, options": ("index.php", "<?php session_start(['cookie_secure' => 1, 'name' => 'shop.sid']);", "b.php", ""),
     "php": ("index.php", "<?php session_name('shop.sid'); session_start();", "b.php", ""),
 }
 
@@ -400,7 +411,32 @@ def test_a_name_that_is_not_in_the_sources_is_the_one_of_the_framework(tmp_path:
     (tmp_path / "web").mkdir()
     (tmp_path / "web" / "package.json").write_text(PACKAGE)
     (tmp_path / "web" / "server.js").write_text(code)
-    assert init(tmp_path, "services: {web: {build: web}}")[0].file.cookie == "connect.sid"
+    file, text = init(tmp_path, "services: {web: {build: web}}")
+    assert file.file.cookie == "connect.sid"
+    told = "  # guess: the default; server.js:1 of web sets it in a way that was not read"
+    assert (f'cookie = "connect.sid"{told}' in text.splitlines()) is ("name:" in code)
+
+
+@pytest.mark.parametrize(
+    ("setting", "changes"),
+    [
+        ("", True),
+        ("Rails.application.config.session_store :cookie_store, key: '_shop'", True),
+        ("config.session_store :redis_session_store, key: '_shop'", False),
+        ("config.session_store(:active_record_store)", False),
+        ("config.session_store ActionDispatch::Session::CacheStore", False),
+        ("config.session_store = :cache_store", False),
+        ("# config.session_store :cache_store", True),
+    ],
+)
+def test_the_cookie_of_rails_changes_unless_sources_name_another_store(
+    tmp_path: Path, setting: str, changes: bool
+) -> None:
+    (tmp_path / "web" / "config").mkdir(parents=True)
+    (tmp_path / "web" / "Gemfile").write_text("gem 'rails'")
+    (tmp_path / "web" / "config" / "s.rb").write_text(setting)
+    file = init(tmp_path, "services: {web: {build: web}}")[0].file
+    assert file.cookie_changes is changes
 
 
 @pytest.mark.parametrize(
