@@ -85,14 +85,14 @@ class ServicesCluster(DescribedCluster):
 
     def check(self) -> None:
         """Raise ClusterError for a service that the compose file does not have."""
-        if self.runtime.file is None:
+        if not self.runtime.files:
             return
         services = self._read_config()["services"]
         for role in Role:
             for name in self._services(role):
                 if name not in services:
                     where = self.description.where("runtime", "roles", role.value)
-                    what = f"{self.runtime.file} has no service {name!r}: {did_you_mean(name, services)}"
+                    what = f"{', '.join(self.runtime.files)} has no service {name!r}: {did_you_mean(name, services)}"
                     raise ClusterError(f"{where}: {what}")
 
     def _start(self) -> None:
@@ -109,7 +109,7 @@ class ServicesCluster(DescribedCluster):
             if paused := [name for name in running if found[name].state is MemberState.PAUSED]:
                 raise ClusterError(f"{self.show(paused[0])} is paused: unpause it first")
             return
-        if self.runtime.file is None:
+        if not self.runtime.files:
             raise ClusterError(f"the project {self._project} does not run: start it, or give runtime.file")
         self._set_up()
         self._volumes, self._mounted, self._is_ours = self._list_volumes(), set(), True
@@ -173,7 +173,7 @@ class ServicesCluster(DescribedCluster):
         services = self._services(Role.NODE)
         if len(services) != 1:
             return f"runtime.roles.node has {len(services)} services, and one can be scaled"
-        return "" if self.runtime.file is not None else "runtime.file is needed to scale a service"
+        return "" if self.runtime.files else "runtime.file is needed to scale a service"
 
     def _kill(self, name: str) -> None:
         self._engine.docker("kill", self._unpause(name).id)
@@ -270,7 +270,7 @@ class ServicesCluster(DescribedCluster):
 
     def _future_names(self, service: str) -> list[str]:
         """Return the names that a service's containers will have, as compose gives them."""
-        described = self._read_config()["services"].get(service, {}) if self.runtime.file is not None else {}
+        described = self._read_config()["services"].get(service, {}) if self.runtime.files else {}
         if own := described.get("container_name"):
             return [str(own)]
         count = described.get("scale") or (described.get("deploy") or {}).get("replicas")
@@ -283,9 +283,9 @@ class ServicesCluster(DescribedCluster):
         return self._config
 
     def _compose(self, *arguments: str, timeout: float) -> str:
-        file = [] if self.runtime.file is None else ["-f", str(self.description.resolve(self.runtime.file))]
+        files = [word for one in self.runtime.files for word in ("-f", str(self.description.resolve(one)))]
         project = [] if self.runtime.project is None else ["-p", self.runtime.project]
-        return self._engine.run(["docker", "compose", *file, *project, *arguments], timeout).decode()
+        return self._engine.run(["docker", "compose", *files, *project, *arguments], timeout).decode()
 
     def _list_volumes(self, *filters: str) -> set[str]:
         chosen = [word for one in filters for word in ("--filter", one)]

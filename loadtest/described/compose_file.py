@@ -15,6 +15,9 @@ from typing import Any, Self
 from deploy.cluster import Role
 from loadtest.described.toml import DescriptionError
 
+_DEFAULTS = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+_OVERRIDES = tuple(f"{one}.override.{suffix}" for one in ("compose", "docker-compose") for suffix in ("yml", "yaml"))
+"""In the order in which compose looks for them."""
 _EVERYWHERE = {"", "0.0.0.0", "::"}  # noqa: S104  # of the file
 _ADDRESS = re.compile(r"[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 _FROM = re.compile(r"\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
@@ -90,6 +93,12 @@ class ComposeFile:
     given_name: str
     services: tuple[ComposeService, ...]
     dropped: tuple[str, ...] = ()
+
+    @property
+    def override(self) -> Path | None:
+        """The file beside it that compose merges into it by itself; None: there is none."""
+        beside = (self.path.with_name(name) for name in _OVERRIDES if self.path.name in _DEFAULTS)
+        return next((path for path in beside if path.is_file()), None)
 
     @classmethod
     def read(cls, path: Path) -> Self:

@@ -223,8 +223,11 @@ def _check_runtime(runtime: Runtime, folder: Path) -> Iterator[tuple[Place, str]
     if runtime.kind is RuntimeKind.COMPOSE:
         if runtime.file is None and runtime.project is None:
             yield ("runtime",), "runtime must have file, project or both"
-        if runtime.file is not None and not (folder / runtime.file).is_file():
-            yield ("runtime", "file"), f"runtime.file must be a compose file, not {runtime.file!r}"
+        if runtime.file is not None and not runtime.files:
+            yield ("runtime", "file"), "runtime.file must name a compose file, or be left out"
+        for at, name in enumerate(runtime.files):
+            if not (folder / name).is_file():
+                yield ("runtime", "file", at), f"runtime.file must be a compose file, not {name!r}"
     for key in ("start_timeout", "timeout"):
         if not 0 < (seconds := getattr(runtime, key)) <= _LONGEST:  # nor is it nan
             yield (

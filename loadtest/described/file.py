@@ -202,10 +202,11 @@ class StoreProxy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the target is broken. Paths are relative to the file. `setup` is run once, before the first member starts."""
+    """How the target is broken. Paths are relative to the file. `setup` is run once, before the first member starts.
+    Of several a later `file` changes those before it, as for compose."""
 
     kind: RuntimeKind
-    file: str | None = None
+    file: str | tuple[str, ...] | None = None
     project: str | None = None
     setup: str | None = None
     environment: Mapping[str, str] = {}
@@ -215,6 +216,11 @@ class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     roles: Roles = Roles()
     members: Mapping[str, MemberSpec] = {}
     actions: RuntimeActions = RuntimeActions()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The compose files."""
+        return (self.file,) if isinstance(self.file, str) else self.file or ()
 
 
 class TargetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

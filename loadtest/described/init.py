@@ -67,7 +67,7 @@ def describe_compose(compose: Path, file: Path) -> str:
         "\n".join(_requests(framework)),
         _COUNT,
         _ADD,
-        "\n".join(_runtime(project, os.path.relpath(compose.resolve(), file.resolve().parent))) + "\n",
+        "\n".join(_runtime(project, file.resolve().parent)) + "\n",
     ]
     return "\n".join(parts)
 
@@ -139,13 +139,16 @@ def _requests(framework: Framework) -> Iterator[str]:
     yield ""
 
 
-def _runtime(project: ComposeFile, path: str) -> Iterator[str]:
+def _runtime(project: ComposeFile, folder: Path) -> Iterator[str]:
+    files = [_text(os.path.relpath(one.resolve(), folder)) for one in (project.path, project.override) if one]
+    dropped = [*project.dropped, *([f"settings of {project.override.name}"] if project.override else [])]
     yield "[runtime]"
     yield 'kind = "compose"'
-    yield f"file = {_text(path)}"
-    if project.dropped:
+    all_files = ", ".join(files)
+    yield f"file = [{all_files}]" if len(files) > 1 else f"file = {all_files}"
+    if dropped:
         yield "# Not followed, so services and settings may be missing here; `docker compose config` has all of them:"
-        yield from (f"#   {one}" for one in map(_text, project.dropped))
+        yield from (f"#   {one}" for one in map(_text, dropped))
     if project.given_name:
         yield f"project = {_text(project.given_name)}"
     else:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,14 @@ class FakeEngine:
     volumes = {"old", "shop_old", "others"}  # noqa: RUF012
     mounts: dict[str, list[str]] = {}  # noqa: RUF012
     ran: list[tuple[str, Mapping[str, str]]] = []  # noqa: RUF012
+    files: list[str] = ["compose.yaml"]  # noqa: RUF012
     services: dict[str, dict[str, Any]] = {"web": {}}  # noqa: RUF012
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables = variables
 
     def run(self, command: list[str], timeout: float) -> bytes:
+        assert [Path(after).name for one, after in pairwise(command) if one == "-f"] == self.files
         word = next(one for one in command if one in {"config", "up", "down", "stop"})
         self.ran.append((word, self._variables))
         if word == "up":
@@ -105,6 +108,24 @@ def test_commands_of_compose_know_the_state_folder_while_the_target_runs(
         assert given.keys() == {"up", "down"}
         for variables in given.values():
             assert (variables["DATA"], variables["STATE"]) == (f"{folder}/db", folder)
+
+
+def test_every_command_has_all_files_of_the_project(
+    tmp_path: Path, engine: type[FakeEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "more.yaml").touch()
+    monkeypatch.setattr(engine, "files", ["compose.yaml", "more.yaml"])
+    text = RUNTIME.replace('"compose.yaml"', '["compose.yaml", "more.yaml"]')
+    cluster = ServicesCluster(write_target(tmp_path, text))
+    monkeypatch.setattr(cluster, "_require_alive", lambda *_: None)
+    cluster.check()
+    with cluster:
+        monkeypatch.setattr(ServicesCluster, "node_count", property(lambda _: 3))
+        cluster._scale(3)
+    assert {word for word, _ in engine.ran} == {"config", "up", "down"}
+    again = ServicesCluster(write_target(tmp_path, text.replace("web", "wbe")))
+    with pytest.raises(ClusterError, match=r"compose\.yaml, more\.yaml has no service 'wbe': did you mean 'web'?"):
+        again.check()
 
 
 def test_anonymous_volumes_of_a_project_go_with_it(

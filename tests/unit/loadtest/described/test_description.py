@@ -181,6 +181,8 @@ def test_a_long_text_in_an_inline_table_takes_no_time(tmp_path: Path) -> None:
         ('["redis"]', '["redis", "web-1"]', "44: web-1 must have one role, and once"),
         ('"processes"', '"compose"', "38: runtime must have file, project or both"),
         ('"processes"', '"compose"\nfile = "x.yaml"', "40: runtime.file must be a compose file, not 'x.yaml'"),
+        ('"processes"', '"compose"\nfile = []', "40: runtime.file must name a compose file, or be left out"),
+        ('"processes"', '"compose"\nfile = ["shop.toml",\n"x"]', "41: runtime.file must be a compose file, not 'x'"),
         ('["redis"]', "[]", "44: runtime.roles.store must name a member, or be left out"),
         ("members.web-1", "members.web-3", "46: runtime.members.web-3 has no role: did you mean 'web-2'?"),
         ('redirect = "/login"', 'redirect = "/login?next=/"', "11: anonymous.redirect must be a path without"),

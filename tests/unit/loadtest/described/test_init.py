@@ -208,6 +208,25 @@ def test_what_comes_from_other_files_is_named_as_not_followed(tmp_path: Path) ->
     assert lines[at + 1 : at + 5] == [f'#   "{name}"' for name in names]
 
 
+@pytest.mark.parametrize(
+    ("beside", "files"),
+    [
+        (["compose.override.yaml", "docker-compose.override.yml"], ("compose.yaml", "compose.override.yaml")),
+        (["docker-compose.override.yml"], ("compose.yaml", "docker-compose.override.yml")),
+        (["compose.prod.yaml"], "compose.yaml"),
+    ],
+)
+def test_the_override_of_a_compose_file_is_named_after_it(
+    tmp_path: Path, beside: list[str], files: str | tuple[str, ...]
+) -> None:
+    for name in beside:
+        (tmp_path / name).touch()
+    described, text = init(tmp_path, "services: {web: {build: .}}")
+    assert described.file.runtime is not None
+    assert described.file.runtime.file == files
+    assert ("settings of " in text) is isinstance(files, tuple)
+
+
 def test_variables_of_a_service_also_come_from_its_files(tmp_path: Path) -> None:
     (tmp_path / "a.env").write_text("DJANGO_SETTINGS_MODULE=x\nSESSION_COOKIE=a\n")
     (tmp_path / "b.env").write_text("SESSION_COOKIE='shop.sid'\n")

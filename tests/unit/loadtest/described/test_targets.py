@@ -33,8 +33,7 @@ def test_the_file_describes_all_that_can_be_looked_for(path: Path) -> None:
     assert {role for role in Role if getattr(runtime.roles, role)} >= {Role.PROXY, Role.NODE, Role.STORE}
     assert len(runtime.roles.node) == 3
     if runtime.kind is RuntimeKind.COMPOSE:
-        assert runtime.file is not None
-        assert PARSED[path].resolve(runtime.file).is_file()
+        assert runtime.files
     else:
         assert all(runtime.members[name].start and runtime.members[name].ready for name in runtime.roles.members)
 
