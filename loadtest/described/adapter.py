@@ -205,9 +205,9 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
             if keeps:
                 raise NotShown(f"status {status}, and no Location")
             return None
-        if not where.is_of(self.url):
+        if not where.is_of(self.url, request.path):
             if keeps:
-                raise NotShown(f"status {status} to another host: {printable(where.host)}")
+                raise NotShown(f"status {status} to another server: {printable(where.server)}")
             return None
         path, query = _split(request.path)
         is_same = is_same_page(path, where.path)
@@ -343,9 +343,9 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
         return {**headers, "Origin": self.url, "Referer": self.url + referer, **self.headers, **own}
 
     def _goes_to(self, request: Request, response: Response) -> str | None:
-        """Return the path that an answer redirects to on this host; None for none. Raises NotShown."""
+        """Return the path that an answer redirects to on this server; None for none. Raises NotShown."""
         where = resolve_location(self.url + request.path, _location(response))
-        return where.path if where is not None and where.is_of(self.url) else None
+        return where.path if where is not None and where.is_of(self.url, request.path) else None
 
 
 def _nobody(action: Action, *, may_fail: bool) -> Answer:

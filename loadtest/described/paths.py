@@ -12,15 +12,29 @@ _SAFE = "/?#%:@!$&'()*+,;=~|^[]\\"
 
 @dataclass(frozen=True)
 class Location:
-    """Where an answer redirects to; `target` is the path with the query."""
+    """Where an answer redirects to; `target` is the path with the query, and `port` the one that it names itself, or
+    that of the request for a path alone."""
 
+    scheme: str
     host: str
+    port: int | None
     path: str
     target: str
 
-    def is_of(self, url: str) -> bool:
-        """Return whether it is on the host of a URL."""
-        return self.host == _host(url)
+    @property
+    def server(self) -> str:
+        """HOST[:PORT]."""
+        return self.host if self.port is None else f"{self.host}:{self.port}"
+
+    def is_of(self, url: str, path: str) -> bool:
+        """Return whether it is on the server of a URL, where `path` was requested. One without a port is: proxies pass
+        on what applications know of their own address. Raises NotShown for https where the URL has http."""
+        scheme, host, port = _server(url)
+        if self.host != host:
+            return False
+        if (self.scheme, scheme) == ("https", "http") and (self.port in {None, port} or is_same_page(path, self.path)):
+            raise NotShown(f'it redirects to https: give url = "https://{self.server}"')
+        return self.port in {None, port}
 
 
 @lru_cache(maxsize=4096)
@@ -59,16 +73,18 @@ def resolve_location(base: str, text: str) -> Location | None:
     try:
         parts = urlsplit(urljoin(base, decode(text)))
         host = (parts.hostname or "").encode("idna").decode()
-        _ = parts.port
+        port = parts.port
     except ValueError as error:
         raise NotShown(f"the Location {printable(text[:80])!r} is malformed") from error
     path = as_sent(parts.path or "/")
-    return Location(host, path, f"{path}?{as_sent(parts.query)}" if parts.query else path)
+    return Location(parts.scheme, host, port, path, f"{path}?{as_sent(parts.query)}" if parts.query else path)
 
 
 @lru_cache(maxsize=64)
-def _host(url: str) -> str:
-    return (urlsplit(url).hostname or "").encode("idna").decode()
+def _server(url: str) -> tuple[str, str, int]:
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return parts.scheme, (parts.hostname or "").encode("idna").decode(), port
 
 
 def decode(text: str) -> str:

@@ -202,15 +202,38 @@ def test_a_token_comes_from_a_page_or_from_its_headers(csrf: dict[str, str], pag
     assert answer.visits == 1
 
 
-def test_a_redirect_to_another_host_is_not_followed() -> None:
+@pytest.mark.parametrize(
+    "location",
+    ["http://elsewhere.test/", "http://shop.test:9000/", "//shop.test:80/", "https://shop.test:8443/sso"],
+)
+def test_a_redirect_to_another_server_is_not_followed(location: str) -> None:
     login: dict[str, Any] = {"redirect": None, "user": None}
-    _, answer = talk(
-        adapter(login=login),
-        Action.LOGIN,
-        (200, {"Set-Cookie": "sid=one"}, FORM),
-        (302, {"Location": "http://elsewhere.test/"}, b""),
-    )
+    moved = (302, {"Location": location}, b"")
+    _, answer = talk(adapter(login=login), Action.LOGIN, (200, {"Set-Cookie": "sid=one"}, FORM), moved)
     assert answer == Answer(OK)
+
+
+@pytest.mark.parametrize(
+    ("location", "server"),
+    [
+        ("https://shop.test/", "shop.test"),
+        ("https://shop.test/other", "shop.test"),
+        ("https://shop.test:8000/", "shop.test:8000"),
+        ("https://shop.test:8443/", "shop.test:8443"),
+    ],
+)
+def test_a_redirect_to_https_is_said_with_the_address_to_give(location: str, server: str) -> None:
+    _, answer = talk(adapter(), Action.LOOK, (301, {"Location": location}, b""), browser=known())
+    assert answer == Answer(UNKNOWN, error=f'it redirects to https: give url = "https://{server}"')
+
+
+@pytest.mark.parametrize("location", ["http://shop.test/new", "https://shop.test/new", "https://shop.test:8000/new"])
+def test_a_proxy_may_forget_its_port_or_its_scheme(location: str) -> None:
+    url = "https://shop.test:8000" if location.startswith("https") else "http://shop.test:8000"
+    for ours in {url, "https://shop.test:8000"}:
+        to = adapter(url=ours)
+        sent, answer = talk(to, Action.LOOK, (302, {"Location": location}, b""), (200, {}, PAGE), browser=known())
+        assert (sent[-1].path, answer.user) == ("/new", "alice")
 
 
 def known() -> Browser:
@@ -250,7 +273,8 @@ def test_a_write_is_repeated_where_its_answer_says_so_and_judged_by_the_last_one
 @pytest.mark.parametrize(
     ("location", "hops", "error"),
     [
-        ("http://elsewhere.test/count/", 1, "status 308 to another host: elsewhere.test"),
+        ("http://elsewhere.test/count/", 1, "status 308 to another server: elsewhere.test"),
+        ("http://shop.test:9000/count/", 1, "status 308 to another server: shop.test:9000"),
         ("/count/", 6, "more than 5 redirects, the last one to /count/"),
         ("", 1, "status 308, and no Location"),
         ("http://[shop/", 1, "the Location 'http://[shop/' is malformed"),
