@@ -315,7 +315,9 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
                 visits = 0 if visits is UNSET and whole else visits
             if spec.items is not None:
                 found = find_items(spec.items, page)
-                cart = found if found or whole or action is Action.ADD else UNSET
+                if found is UNSET and action is Action.ADD and user is not None:
+                    raise NotShown("the answer shows no items")  # noqa: TRY301
+                cart = (found or {}) if found or whole or action is Action.ADD else UNSET
         except NotShown as error:
             return Answer(OpOutcome.UNKNOWN, error=str(error))
         return Answer(OpOutcome.OK, user, visits, cart)

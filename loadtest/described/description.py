@@ -165,7 +165,9 @@ def _check_reading(
         yield (*place, "css"), f"{name}.css {wrong}"
     if reading.regex is not None:
         try:
-            re.compile(reading.regex)
+            compiled = re.compile(reading.regex)
+            if compiled.groups == 1 and "quantity" in compiled.groupindex:
+                yield (*place, "regex"), f"{name}.regex has a group quantity: give it one for the item, too"
         except re.error as error:
             yield (*place, "regex"), f"{name}.regex is not a regular expression: {error}"
     yield from _check_redirect(place, getattr(reading, "redirect", None))

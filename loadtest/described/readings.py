@@ -1,5 +1,6 @@
 """Values in an answer: by JSON pointer, CSS selector, header and regular expression."""
 
+import codecs
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -12,9 +13,22 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from loadtest.described.file import ItemsReading
-from loadtest.http import Response
+from loadtest.http import Response, printable
 
-_NUMBER = re.compile(r"-?[0-9]+(?:[.,  '][0-9]{3})*")
+_NUMBER = re.compile(r"-?(?:[0-9]{1,3}(?:[.,  '][0-9]{3})+(?![0-9])|[0-9]+)")
+_FRACTION = re.compile(r"[.,][0-9]")
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
+_META = re.compile(rb"<meta\b[^>]*?\bcharset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
+_MOST_BEFORE_META = 1024
+_AS_BROWSERS = {
+    **dict.fromkeys(("iso-8859-1", "latin1", "us-ascii", "ascii"), "cp1252"),
+    **dict.fromkeys(("euc-kr", "ks_c_5601-1987", "ksc5601"), "cp949"),
+    **dict.fromkeys(("gb2312", "gbk"), "gb18030"),
+    "shift_jis": "cp932",
+    "iso-8859-9": "cp1254",
+}
+"""Encodings that browsers take for others, which have more characters."""
+_UNDECODABLE = "\ufffd"
 _MISSING = object()
 _MOST_DIGITS = 15
 """Of a counter or a quantity: what a history can hold, also as a sum."""
@@ -44,14 +58,36 @@ class Page:
         self.response = response
 
     @cached_property
+    def charset(self) -> str:
+        """The encoding that the answer names in its header, or in an element of its page; by default UTF-8."""
+        for line in self.response.header("Content-Type"):
+            if found := _CHARSET.search(line):
+                return found[1].lower()
+        meta = _META.search(self.response.body[:_MOST_BEFORE_META])
+        label = meta[1].decode().lower() if meta else "utf-8"
+        return "utf-8" if label.startswith("utf-16") else label  # in which nobody could have read the element
+
+    @cached_property
     def text(self) -> str:
-        return self.response.body.decode("utf-8", "replace")
+        """The body as text; bytes that are not of its encoding are U+FFFD, and `require_whole` refuses these."""
+        body = self.response.body.removeprefix(codecs.BOM_UTF8)
+        try:
+            return body.decode(_AS_BROWSERS.get(self.charset, self.charset), "replace")
+        except (LookupError, UnicodeError):  # an encoding that nobody knows
+            return body.decode("utf-8", "replace")
+
+    def require_whole(self, text: str) -> str:
+        """Return a text of the body. Raises NotShown if some of its bytes were not of the encoding."""
+        if _UNDECODABLE in text and _UNDECODABLE.encode() not in self.response.body:
+            raise NotShown(f"{printable(text[:40])!r} has bytes that are not {self.charset}: name the right charset")
+        return text
 
     @cached_property
     def document(self) -> Any:
         """The JSON in it. Raises NotShown."""
         try:
-            return msgspec.json.decode(self.response.body)
+            body = self.response.body.removeprefix(codecs.BOM_UTF8)
+            return msgspec.json.decode(body if self.charset == "utf-8" else self.text)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise NotShown(f"the answer is not JSON: {error}") from error
         except RecursionError as error:
@@ -88,7 +124,7 @@ def find_css_mistake(css: str) -> str:
 def find_text(source: Source, page: Page) -> str:
     """Return the value; "" where there is none. Raises NotShown for an answer that is not JSON."""
     texts = _find_texts(source, page)
-    return next(iter(texts), "")
+    return page.require_whole(next(iter(texts), ""))
 
 
 def read_cookie(source: Source, value: str) -> str:
@@ -108,19 +144,26 @@ def find_name(source: Source, page: Page) -> str:
 
 def find_number(source: Source, page: Page) -> int | UnsetType:
     """Return the number; UNSET where there is none. Raises NotShown where there is something else."""
+    if source.json is not None and source.regex is None:
+        value = resolve(page.document, source.json)
+        if not isinstance(value, str):
+            return UNSET if value is _MISSING or value is None or value is False else _whole(value, "counter")
     text = find_text(source, page)
     if not text:
         return UNSET
     if (found := _NUMBER.search(text)) is None:
         raise NotShown(f"the counter is {text[:40]!r}, and not a number")
+    if _FRACTION.match(text, found.end()):
+        raise NotShown(f"the counter is {text[:40]!r}, and not a whole number")
     digits = re.sub(r"[^0-9-]", "", found[0])
     if len(digits) > _MOST_DIGITS:
         raise NotShown(f"the counter has {len(digits)} digits: {digits[:40]!r}")
     return int(digits)
 
 
-def find_items(source: ItemsReading, page: Page) -> dict[str, int]:
-    """Return the items with their quantities. Raises NotShown where there is something else."""
+def find_items(source: ItemsReading, page: Page) -> dict[str, int] | UnsetType:
+    """Return the items with their quantities; UNSET where the JSON has no list. Raises NotShown where there is
+    something else."""
     items: Counter[str] = Counter()
     if source.json is not None:
         value = resolve(page.document, source.json)
@@ -128,20 +171,23 @@ def find_items(source: ItemsReading, page: Page) -> dict[str, int]:
             for name, quantity in value.items():
                 items[name] += _whole(quantity)
             return dict(items)
-        for one in value if isinstance(value, list) else []:
+        if not isinstance(value, list):
+            if not _is_empty(value):
+                raise NotShown(f"the items are {_write(value)[:40]!r}, and not a list")
+            return UNSET if value is _MISSING else {}
+        for one in value:
             name = resolve(one, source.item) if source.item is not None else one
             quantity = resolve(one, source.quantity) if source.quantity is not None else 1
             if name is _MISSING or name is None:
                 raise NotShown(f"an item has no name at {source.item or 'its place'!r}")
             _add(items, source, _write(name), _whole(quantity))
-        return dict(items)
-    if source.css is None and source.header is None:
+    elif source.css is None and source.header is None:
         for found in re.finditer(source.regex or "", page.text):
             _add_match(items, found, 1)
-        return dict(items)
-    for text in _raw_texts(source, page):
-        _add(items, source, text, 1)
-    return dict(items)
+    else:
+        for text in _raw_texts(source, page):
+            _add(items, source, text, 1)
+    return {page.require_whole(name): quantity for name, quantity in items.items()}
 
 
 def matches(source: Source, page: Page) -> bool:
@@ -206,7 +252,8 @@ def _add(items: Counter[str], source: ItemsReading, text: str, quantity: int) ->
 def _add_match(items: Counter[str], found: re.Match[str], quantity: int) -> None:
     """Count a match: its groups are the item and the quantity, by name or in this order."""
     names = found.re.groupindex
-    item = found["item"] if "item" in names else found[1 if found.re.groups else 0]
+    others = [group for group in range(1, found.re.groups + 1) if group != names.get("quantity")]
+    item = found["item"] if "item" in names else found[others[0] if others else 0]
     if "quantity" in names:
         quantity = _whole(found["quantity"] or 1)
     elif not names and found.re.groups > 1:
@@ -227,13 +274,18 @@ def _write(value: Any) -> str:
         raise NotShown("a value of the answer is nested too deeply") from error
 
 
-def _whole(value: Any) -> int:
+def _whole(value: Any, what: str = "quantity") -> int:
+    """Return a whole number: a JSON number, or a text with one. Raises NotShown."""
     if value is _MISSING:
         raise NotShown("an item has no quantity")
     try:
         number = int(value)
     except (TypeError, ValueError, OverflowError) as error:
-        raise NotShown(f"the quantity is {_write(value)[:40]!r}, and not a number") from error
+        raise NotShown(f"the {what} is {_write(value)[:40]!r}, and not a number") from error
+    if isinstance(value, bool):
+        raise NotShown(f"the {what} is {value}, and not a number")
+    if number != value and isinstance(value, float):
+        raise NotShown(f"the {what} is {value}, and not a whole number")
     if abs(number) >= 10**_MOST_DIGITS:
-        raise NotShown(f"the quantity has more than {_MOST_DIGITS} digits")
+        raise NotShown(f"the {what} has more than {_MOST_DIGITS} digits")
     return number

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from loadtest.browser import Browser
 from loadtest.conversation import Conversation
@@ -371,7 +371,19 @@ LIST = {"json": "/list", "item": "/name", "quantity": "/n"}
     [
         ({"counter": {"json": "/n"}}, b'{"n":"' + b"9" * 5000 + b'"}', "the counter has 5000 digits: '999"),
         ({"counter": {"css": "#n"}}, b"<i id=n>" + b"9" * 5000, "the counter has 5000 digits: '999"),
-        ({"counter": {"json": "/n"}}, b'{"n":18446744073709551616}', "the counter has 20 digits: '1844"),
+        ({"counter": {"json": "/n"}}, b'{"n":18446744073709551616}', "the counter has more than 15 digits"),
+        ({"counter": {"json": "/n"}}, b'{"n":3.125}', "the counter is 3.125, and not a whole number"),
+        ({"counter": {"json": "/n"}}, b'{"n":5e-1}', "the counter is 0.5, and not a whole number"),
+        ({"counter": {"json": "/n"}}, b'{"n":1e16}', "the counter has more than 15 digits"),
+        ({"counter": {"json": "/n"}}, b'{"n":[1,2,3]}', "the counter is '[1, 2, 3]', and not a number"),
+        ({"counter": {"json": "/n"}}, b'{"n":true}', "the counter is True, and not a number"),
+        ({"counter": {"json": "/n"}}, b'{"n":"1.5"}', "the counter is '1.5', and not a whole number"),
+        ({"counter": {"css": "#n"}}, b"<i id=n>1234.567", "the counter is '1234.567', and not a whole number"),
+        ({"items": LIST}, b'{"list":[{"name":"a","n":2.9}]}', "the quantity is 2.9, and not a whole number"),
+        ({"items": LIST}, b'{"list":[{"name":"a","n":true}]}', "the quantity is True, and not a number"),
+        ({"items": LIST}, b'{"list":"abc"}', "the items are 'abc', and not a list"),
+        ({"items": LIST}, b'{"list":true}', "the items are 'True', and not a list"),
+        ({"items": LIST}, b'{"list":7}', "the items are '7', and not a list"),
         ({"counter": {"json": "/n"}}, b'{"n":' + b"9" * 5000 + b"}", "the answer is not JSON: Integer value out"),
         ({"counter": {"json": "/n"}}, DEEP, "the answer is JSON that is nested too deeply"),
         ({"items": LIST}, b'{"list":[{"n":1}]}', "an item has no name at '/name'"),
@@ -390,6 +402,92 @@ def test_a_value_that_is_none_is_not_shown(reading: dict[str, Any], body: bytes,
     answer = talk(to, Action.LOOK, (200, {}, body), browser=known())[1]
     assert answer.outcome is UNKNOWN
     assert answer.error.startswith(error)
+
+
+@pytest.mark.parametrize(
+    ("reading", "body", "value"),
+    [
+        ({"json": "/n"}, b'{"n":-0}', 0),
+        ({"json": "/n"}, b'{"n":2.0}', 2),
+        ({"json": "/n"}, b'{"n":null}', UNSET),
+        ({"json": "/n"}, b'{"n":"1,234 visits"}', 1234),
+        ({"css": "#n"}, "<i id=n>12\u202f345".encode(), 12345),
+        ({"css": "#n"}, b"<i id=n>Visits 2, 100 items", 2),
+        ({"css": "#n"}, b"<i id=n>12 3456", 12),
+        ({"css": "#n"}, b"<i id=n>20251 visits", 20251),
+    ],
+)
+def test_a_counter_is_read_as_people_write_numbers(
+    reading: dict[str, Any], body: bytes, value: int | UnsetType
+) -> None:
+    to = adapter(look={"user": None, "counter": reading, "items": None})
+    assert talk(to, Action.LOOK, (200, {}, body), browser=known())[1] == Answer(OK, visits=value)
+
+
+@pytest.mark.parametrize(
+    ("regex", "body", "items"),
+    [
+        (r"(?P<item>\w+) x (?P<quantity>\d+)", b"pear x 2", {"pear": 2}),
+        (r"(?P<quantity>\d+) x (\w+)", b"2 x pear", {"pear": 2}),
+        (r"(\w+) x (?P<quantity>\d+)", b"pear x 2", {"pear": 2}),
+        (r"(\w+) x (\d+)", b"pear x 2", {"pear": 2}),
+    ],
+)
+def test_groups_of_a_regular_expression_are_the_item_and_its_quantity(
+    regex: str, body: bytes, items: dict[str, int]
+) -> None:
+    to = adapter(look={"user": None, "counter": None, "items": {"regex": regex}})
+    assert talk(to, Action.LOOK, (200, {}, body), browser=known())[1].cart == items
+
+
+@pytest.mark.parametrize("body", [b'{"me":"alice"}', b'{"me":"alice","list":null}', b'{"me":"alice","list":[]}'])
+def test_a_list_that_an_answer_leaves_out_is_empty_except_after_an_item_was_added(body: bytes) -> None:
+    shown = {"user": {"json": "/me"}, "items": {"json": "/list"}}
+    to = adapter(look={"counter": None, **shown}, add=shown)
+    assert talk(to, Action.LOOK, (200, {}, body), browser=known())[1] == Answer(OK, "alice", cart={})
+    added = talk(to, Action.ADD, (200, {}, body), browser=known())[1]
+    is_there = b"list" in body
+    assert added == (Answer(OK, "alice", cart={}) if is_there else Answer(UNKNOWN, error="the answer shows no items"))
+    lost = talk(to, Action.ADD, (200, {}, b"{}"), browser=known())[1]
+    assert (lost.outcome, lost.user) == (OK, None), "the session is lost, which is no mistake of the file"
+
+
+PAGE_OF_KIM = "<b id=user>김철수</b>"
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({"Content-Type": "text/html; charset=EUC-KR"}, PAGE_OF_KIM.encode("euc-kr")),
+        ({"Content-Type": 'text/html;charset="utf-8"'}, PAGE_OF_KIM.encode()),
+        ({"Content-Type": "text/html"}, b"<meta charset=euc-kr>" + PAGE_OF_KIM.encode("euc-kr")),
+        ({}, b'<meta http-equiv=x content="text/html; charset=cp949">' + PAGE_OF_KIM.encode("cp949")),
+        ({}, b"<meta charset=utf-16>" + PAGE_OF_KIM.encode()),
+        ({"Content-Type": "text/html; charset=none-such"}, PAGE_OF_KIM.encode()),
+        ({}, b"\xef\xbb\xbf" + PAGE_OF_KIM.encode()),
+    ],
+)
+def test_a_page_is_read_in_the_encoding_that_it_names(headers: dict[str, str], body: bytes) -> None:
+    to = adapter(look={"counter": None, "items": None})
+    assert talk(to, Action.LOOK, (200, headers, body), browser=known())[1].user == "김철수"
+
+
+def test_json_may_have_a_byte_order_mark_or_another_encoding() -> None:
+    to = adapter(look={"user": {"json": "/me"}, "counter": None, "items": None})
+    text = '{"me":"김철수"}'
+    in_korean = {"Content-Type": "application/json; charset=euc-kr"}
+    for headers, body in (({}, b"\xef\xbb\xbf" + text.encode()), (in_korean, text.encode("euc-kr"))):
+        assert talk(to, Action.LOOK, (200, headers, body), browser=known())[1].user == "김철수"
+
+
+def test_bytes_that_are_not_of_the_encoding_are_said_where_a_value_has_them() -> None:
+    to = adapter(look={"counter": None, "items": None})
+    answer = talk(to, Action.LOOK, (200, {}, PAGE_OF_KIM.encode("euc-kr")), browser=known())[1]
+    assert answer.error.endswith("has bytes that are not utf-8: name the right charset")
+    elsewhere = b"<i>\xff</i><b id=user>alice</b>"
+    assert talk(to, Action.LOOK, (200, {}, elsewhere), browser=known())[1] == Answer(OK, "alice")
+    theirs = "<b id=user>a\ufffd</b>".encode()
+    assert talk(to, Action.LOOK, (200, {}, theirs), browser=known())[1].user == "a\ufffd"
 
 
 @pytest.mark.parametrize(

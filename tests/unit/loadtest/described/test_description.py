@@ -236,6 +236,7 @@ FORM = 'form = { name = "{user}", word = "{password}", token = "{csrf}" }'
             READING + '\nitems = { css = "li", item = "/a" }',
             "20: requests.look.items.item does nothing without",
         ),
+        (READING, READING + "\nitems = { regex = '(?P<quantity>.)' }", "20: requests.look.items.regex has a group"),
         (READING, READING + "\nitems = { regex = 'x', quantity = '/a' }", "20: requests.look.items.quantity does noth"),
         ('cookie = "', 'authority = "shop.toml"\ncookie = "', "3: authority does nothing: url begins with http://"),
         ('cookie = "', 'insecure = true\ncookie = "', "3: insecure does nothing: url begins with http://"),
