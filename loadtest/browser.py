@@ -1,7 +1,11 @@
-"""The cookies of one virtual user, and the account that it expects to be logged in. Pure: no network, no clock."""
+"""The cookies of one virtual user, and the account that it expects to be logged in. Pure: no network."""
 
-from collections.abc import Iterable, Iterator
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 from msgspec import UNSET, UnsetType
@@ -11,6 +15,30 @@ from loadtest.http import Answer
 
 MOST_NUMBERED = 100
 """Ids of sessions whose numbers a browser with tabs remembers."""
+
+
+def has_attribute(line: str, name: str) -> bool:
+    """Return whether a Set-Cookie line has an attribute."""
+    return name in _read_attributes(line.partition(";")[2])
+
+
+def _read_attributes(text: str) -> dict[str, str]:
+    """Return the attributes of a Set-Cookie line, by their names in lower case; of several the last one counts."""
+    pairs = (one.partition("=") for one in text.split(";"))
+    return {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+def _deletes(attributes: str, now: float) -> bool:
+    """Return whether the attributes of a cookie say that it ends at once (RFC 6265, 5.3)."""
+    lower = attributes.lower()
+    if "max-age" not in lower and "expires" not in lower:
+        return False
+    given = _read_attributes(attributes)
+    if re.fullmatch(r"-?[0-9]+", age := given.get("max-age", "")):
+        return age.startswith("-") or not age.strip("0")
+    with suppress(ValueError, TypeError, OverflowError):  # not a date, which browsers ignore
+        return parsedate_to_datetime(given.get("expires", "")).timestamp() <= now
+    return False
 
 
 class Sent(NamedTuple):
@@ -52,6 +80,7 @@ class Browser:
     cookie_changes: bool = False
     sessions: int = 1
     brought: list[str] = field(default_factory=list)
+    clock: Callable[[], float] = time.time
     _cookies: dict[str, str] = field(default_factory=dict)
     _session: tuple[str, str] | None = None
     _logged_out: bool = False
@@ -106,7 +135,7 @@ class Browser:
         for line in set_cookies:
             pair, _, attributes = line.partition(";")
             name, _, value = pair.strip().partition("=")
-            if "max-age=0" in attributes.lower().replace(" ", ""):
+            if _deletes(attributes, self.clock()):
                 value = ""
             if name in (self.cookie, f"__Host-{self.cookie}"):
                 yield name, value

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
+from loadtest.browser import has_attribute
 from loadtest.checker import Kind
 from loadtest.claims.claim import Sight
 from loadtest.conversation import NO_COOKIE, Conversation
@@ -186,6 +187,8 @@ class _Visit:
 
     def _judge_login(self, reply: Reply) -> str:
         if self._browser.sending().cookie is None:
+            if (name := self._target.session_cookie) in reply.cookies:
+                return f"set the cookie {name!r} empty, or with Max-Age or Expires that end it at once"
             names = ", ".join(map(printable, list(reply.cookies)[:_MOST_COOKIES])) or "no cookie"
             return f"set no cookie {self._target.session_cookie!r}: it set {names}"
         return self._judge_name(reply)
@@ -267,6 +270,9 @@ class _Visit:
         if file.cookie_changes and not self._changed and self._browser.sending().cookie is not None:
             what = f"no answer brought another value of {file.cookie}"
             yield f"cookie_changes: {what}; leave it out, or writes into another session can't be found"
+        if file.url.startswith("http:") and any(_has_secure(reply, file.cookie) for reply in self._replies):
+            why = "over http browsers send it to localhost at most"
+            yield f"cookie: {file.cookie} is Secure; {why}: give url with https"
         if self._redirects:
             why = "probes follow nothing and count 200 alone"
             yield f"look: it redirects a logged-in user; {why}: give the path of the page itself"
@@ -342,6 +348,16 @@ def _list(items: Mapping[str, int]) -> str:
 
 def _has(reply: Reply, header: str) -> bool:
     return any(hop.response.header(header) for hop in reply.hops)
+
+
+def _has_secure(reply: Reply, cookie: str) -> bool:
+    """Return whether an answer sets the session's cookie for https alone."""
+    lines = (line for hop in reply.hops for line in hop.response.header("Set-Cookie"))
+    return any(
+        has_attribute(line, "secure")
+        for line in lines
+        if line.partition("=")[0].strip() in {cookie, f"__Host-{cookie}"}
+    )
 
 
 def _main(reply: Reply) -> Response:

@@ -164,6 +164,44 @@ def test_a_token_in_a_percent_encoded_cookie_is_the_one_that_the_application_com
     assert done.exit_code == 0, done.output
 
 
+class ChangedCookie(TokenShop):
+    """The session's cookie has one more attribute."""
+
+    def __init__(self, attribute: str) -> None:
+        super().__init__()
+        self.attribute = attribute
+
+    def make(self) -> Flask:
+        app = super().make()
+
+        @app.after_request
+        def change(answer: Response) -> Response:
+            lines = answer.headers.getlist("Set-Cookie")
+            more = {line: f"; {self.attribute}" for line in lines if line.startswith("sid=")}
+            answer.headers.setlist("Set-Cookie", [f"{line}{more.get(line, '')}" for line in lines])
+            return answer
+
+        return app
+
+
+@pytest.mark.parametrize(
+    ("attribute", "status", "said"),
+    [
+        ("Secure", 0, "cookie: sid is Secure; over http browsers send it to localhost at most"),
+        ("Max-Age=-1", 1, "set the cookie 'sid' empty, or with Max-Age or Expires that end it at once"),
+        ("Expires=Sat, 01 Jan 2000 00:00:00 GMT", 1, "set the cookie 'sid' empty, or with Max-Age or Expires that end"),
+        ("Max-Age=600", 0, "All answers are as described."),
+    ],
+)
+def test_a_cookie_that_no_browser_would_send_is_said(tmp_path: Path, attribute: str, status: int, said: str) -> None:
+    with serving_shop(ChangedCookie(attribute)) as url:
+        (tmp_path / "shop.toml").write_text(TOKEN_FILE.replace("URL", url))
+        done = CliRunner().invoke(target, ["check", str(tmp_path / "shop.toml")])
+    printed = " ".join(done.output.split())
+    assert (done.exit_code, said in printed) == (status, True), printed
+    assert ("is Secure" in printed) is (attribute == "Secure")
+
+
 def prepare(tmp_path: Path, shop: PlainShop, old: str, new: str) -> None:
     """Prepare a target for a load, after a change of the file."""
     with serving_shop(shop) as url:

@@ -10,6 +10,8 @@ from loadtest.http import Answer
 DONE, FAILED, UNKNOWN = Answer(OpOutcome.OK), Answer(OpOutcome.FAIL), Answer(OpOutcome.UNKNOWN)
 ALICE, BOB, ANONYMOUS = (Answer(OpOutcome.OK, user=user) for user in ("alice", "bob", None))
 LOOK, LOGIN, LOGOUT, VISIT = Action.LOOK, Action.LOGIN, Action.LOGOUT, Action.VISIT
+NOON = 946_728_000.0
+"""2000-01-01, in epoch seconds."""
 ENDED = "session=; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; Path=/"
 
 
@@ -55,6 +57,34 @@ def test_only_a_login_changes_the_cookie_of_a_session(
     browser = logged_in()
     assert browser.receive(received, browser.sending(), LOGIN if login else VISIT) == Received(is_replaced)
     assert browser.sending() == Sent(f"session={sent}", sent, "visitor-1#1")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "is_kept"),
+    [
+        ("Max-Age=0", False),
+        ("max-age=-1", False),
+        ("MAX-AGE = 0", False),
+        ("Max-Age=00", False),
+        ("Max-Age=060", True),
+        ("Max-Age=soon", True),
+        ("Expires=Thu, 01 Jan 1970 00:00:00 GMT", False),
+        ("expires=Thu, 01-Jan-1970 00:00:01 GMT; Path=/", False),
+        ("Expires=Sat, 01 Jan 2000 12:00:00 GMT", False),
+        ("Expires=Sat, 01 Jan 2000 12:00:01 GMT", True),
+        ("Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=60", True),
+        ("Expires=Sat, 01 Jan 2050 00:00:00 GMT; Max-Age=0", False),
+        ("Expires=0", True),
+        ("Path=/max-age=0; HttpOnly", True),
+    ],
+)
+def test_a_cookie_ends_by_its_age_or_its_date(attributes: str, is_kept: bool) -> None:
+    browser = Browser("visitor-1", clock=lambda: NOON)
+    browser.receive(["theme=dark", "session=one"], browser.sending(), LOGIN)
+    browser.receive([f"theme=light; {attributes}"], browser.sending(), LOOK)
+    assert browser.value("theme") == ("light" if is_kept else "")
+    browser.receive([f'session="two"; {attributes}'], browser.sending(), LOOK)
+    assert browser.brought == (['"two"'] if is_kept else []), "the end of a session is no other one"
 
 
 def test_the_cookie_of_another_session_can_be_sent_later() -> None:
