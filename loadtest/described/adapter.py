@@ -319,7 +319,8 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
                     raise NotShown("the answer shows no items")  # noqa: TRY301
                 cart = (found or {}) if found or whole or action is Action.ADD else UNSET
         except NotShown as error:
-            return Answer(OpOutcome.UNKNOWN, error=str(error))
+            leads = f", and leads to {printable(where)}" if (where := _location(page.response)) else ""
+            return Answer(OpOutcome.UNKNOWN, error=f"{error}{leads}")
         return Answer(OpOutcome.OK, user, visits, cart)
 
     def _make(self, spec: RequestSpec, values: Mapping[str, str | int], page: str) -> Request:

@@ -230,7 +230,7 @@ class _Visit:
                 is_elsewhere = counter == 0 and self._counter > 1  # a page without it shows 0
                 return Misread(f"{what}: read it elsewhere, or leave it out") if is_elsewhere else what
         if items is not UNSET and self._added and not items:
-            return Misread("the items are none, after one was added: read them elsewhere, or leave them out")
+            return Misread("shows no items, after one was added: read them elsewhere, or leave them out")
         if items is not UNSET and self._added and items.get(self._item) != 1:
             return f"the items lack {self._item!r}, which was added: they are {_list(items) or 'none'}"
         if items is not UNSET and not self._added and items:

@@ -88,6 +88,12 @@ def test_a_counter_that_is_read_in_the_wrong_place_is_found_without_items_too(tm
     assert f"shop.toml:{line_of('[requests.look]')}: requests.{what}" in printed
 
 
+def test_items_that_are_read_in_the_wrong_place_start_no_load(tmp_path: Path) -> None:
+    """Added items would look lost."""
+    with pytest.raises(TargetError, match="shows no items, after one was added: read them elsewhere"):
+        prepare(tmp_path, PlainShop(), 'items = { json = "/items"', 'items = { json = "/itms"')
+
+
 def test_a_page_for_reading_that_shows_no_counter_is_one_line(tmp_path: Path) -> None:
     status, printed = check(tmp_path, PlainShop(), ('json = "/count"', 'css = "#cnt"'), *without("add"))
     assert status == 1

@@ -207,10 +207,12 @@ def test_a_token_comes_from_a_page_or_from_its_headers(csrf: dict[str, str], pag
     ["http://elsewhere.test/", "http://shop.test:9000/", "//shop.test:80/", "https://shop.test:8443/sso"],
 )
 def test_a_redirect_to_another_server_is_not_followed(location: str) -> None:
-    login: dict[str, Any] = {"redirect": None, "user": None}
     moved = (302, {"Location": location}, b"")
-    _, answer = talk(adapter(login=login), Action.LOGIN, (200, {"Set-Cookie": "sid=one"}, FORM), moved)
-    assert answer == Answer(OK)
+    _, answer = talk(adapter(), Action.LOGIN, (200, {"Set-Cookie": "sid=one"}, FORM), moved)
+    assert answer == Answer(FAIL, error="status 302, and no redirect to /")
+    to = adapter(look={"user": {"json": "/me"}, "counter": None, "items": None})
+    told = talk(to, Action.LOOK, moved, browser=known())[1].error
+    assert told == f"the answer is not JSON: Input data was truncated, and leads to {location}"
 
 
 @pytest.mark.parametrize(
