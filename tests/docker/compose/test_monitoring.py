@@ -94,7 +94,8 @@ def test_promtool_accepts_the_configuration_and_the_rules_pass_their_unit_tests(
 @pytest.mark.parametrize("expression", ["vector(0) == 1", "vector(1)"], ids=["never", "always"])
 def test_the_unit_tests_notice_each_alert_that_never_or_always_fires(rules: Path, expression: str) -> None:
     path = rules / "rules.yml"
-    altered, count = re.subn(r"(- alert: \w+\n +expr: ).*\n( +for: ).*", rf"\1{expression}\n\g<2>0s", path.read_text())
+    alert = r"(- alert: \w+\n +expr: )(?:.*\n)+?( +for: ).*"
+    altered, count = re.subn(alert, rf"\1{expression}\n\g<2>0s", path.read_text())
     assert count == len(ALERTS)
     path.write_text(altered)
     done = promtool(rules, "test", "rules", "rules_test.yml")
@@ -152,9 +153,36 @@ def test_a_silent_store_and_a_missing_node_raise_their_alerts(compose: Compose, 
     finally:
         compose("unpause", "redis")
     compose.up("--scale", "node=1", **PROFILE)
-    missing = {("NodeMissing", ""): "Nodes that answer: 1, fewer than in the last hour."}
+    missing = {("NodeMissing", ""): "Nodes that answer: 1, fewer than expected."}
     wait_until(lambda: prometheus.alerts() == missing, "a node is missing", 60)
     compose.up("--scale", "node=3", **PROFILE)
     compose("kill", "--signal", "HUP", "prometheus")
     wait_until(lambda: prometheus.labels("node_info", "node") == {*NODES, "node-3"}, "the new node is found", 60)
     wait_until(lambda: not prometheus.alerts(), "no alert is left", 60)
+
+
+def test_a_store_that_lost_its_sessions_raises_its_alert_when_all_users_log_in_again(
+    compose: Compose, prometheus: Prometheus
+) -> None:
+    users = [HttpClient(compose.url) for _ in range(30)]
+
+    def come_by() -> None:
+        """Let each user send a request, with a session that begins where there is none."""
+        for user in users:
+            user.ask("POST", "/visits")
+
+    def answers(expression: str) -> bool:
+        come_by()
+        return bool(prometheus.query(expression))
+
+    wait_until(lambda: answers("cluster:sessions_begun:rate5m > 0.05"), "their sessions begin", 60)
+    assert not {name for name, _ in prometheus.alerts()} & {"SessionsAbsent", "SessionsEndFasterThanTheyBegin"}
+    compose("exec", "-T", "redis", "sh", "-c", "rm -r /data/*")  # no user of the server may empty it
+    compose("kill", "redis")
+    compose("start", "redis")
+    wait_until(lambda: users[0].post("/visits").ok, "the store is back, and empty", 60)
+    come_by()
+    wait_until(lambda: ("SessionsAbsent", "") in prometheus.alerts(), "the store has lost them", 60)
+    begun = prometheus.query('sum(increase(node_session_events_total{event="created"}[2m])) > 40')
+    assert begun, "all of them began again"
+    assert ("SessionsEndFasterThanTheyBegin", "") not in prometheus.alerts()
