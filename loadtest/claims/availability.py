@@ -1,6 +1,7 @@
 """Claims about failures: which requests may fail, how many, and for how long."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable
 
@@ -216,6 +217,9 @@ def failed_from_the_fault_within(seconds: float) -> Claim:
     """The claim that only requests fail that were in flight on what was lost: they had begun at the fault, or within
     these seconds, until nothing used it any longer; and for each user one at most, which has one in flight.
 
+    An answer that names only nodes which go on answering was not of a request on what was lost. Where nothing names a
+    node, as without an answer, the times alone decide, and the result says how many these were.
+
     While the fault is undone a request may be refused (503): what comes back takes some before it reaches its store.
     """
 
@@ -227,15 +231,37 @@ def failed_from_the_fault_within(seconds: float) -> Claim:
         late = [op.started - times.fault for op in lost if op.started > times.fault + seconds or op.ended < times.fault]
         if late:
             return broken(f"a request that failed began {max(late):.2f} s after the fault; expected none so late")
+        lasting = _nodes_that_last(seen.ops, times.fault + seconds, times.undo)
+        elsewhere = [nodes for op in lost if (nodes := _asked(op)) and nodes <= lasting]
+        if elsewhere:
+            return broken(f"{len(elsewhere)} requests failed at nodes that were not lost: {_join(elsewhere)}")
         most = max(Counter(op.who for op in lost).values(), default=0)
         if most > 1:
             return broken(f"{most} requests of one user failed; expected one at most")
         found = f"{len(lost)} failed"
+        if unknown := sum(not _asked(op) for op in lost):
+            found += f"; of {unknown} no answer names a node"
         if refused:
-            found = f"{len(lost)} failed; {len(refused)} more were refused as it came back"
+            found += f"; {len(refused)} more were refused as it came back"
         return require(seen.figures.operations, _MIN_OPERATIONS, "operations", found)
 
     return Claim("only requests in flight on what was lost fail, for each user one at most", evaluate)
+
+
+def _asked(op: Op) -> set[str]:
+    """Return the nodes that a request was sent to: addresses as the proxy tells them, else the name in the answer."""
+    return set(re.findall(r"[^\s,]+:\d+", op.upstream)) or ({op.node} if op.node else set())
+
+
+def _nodes_that_last(ops: Iterable[Op], begin: float, end: float) -> set[str]:
+    """Return the nodes that gave good answers to requests sent from `begin` to `end`, by address and by name."""
+    good = [op for op in ops if op.outcome is OpOutcome.OK and begin <= op.started < end]
+    # Of several addresses the last one answered.
+    return {name for op in good for name in (op.node, op.upstream.rpartition(" ")[2]) if name}
+
+
+def _join(nodes: Iterable[set[str]]) -> str:
+    return ", ".join(sorted(set().union(*nodes)))
 
 
 NO_FAILED_REQUEST = no_failed_request()

@@ -275,7 +275,28 @@ def flood(refused: int = 200, logins: int = 20, took: float = 0.01, newcomers: i
 
 
 ASKED = [op(100 + number / 10, 0.5) for number in range(30)]
+SERVED = [
+    *(op(103 + number / 10, node="node-2", upstream="10.0.0.9:8000, 10.0.0.6:8000") for number in range(30)),
+    *(op(at, node="node-8", upstream="10.0.0.8:8000") for at in (99, 112)),
+]
+
+
+def failed_at(upstream: str) -> Op:
+    """A request that failed from 101 on, of a proxy that says which nodes it was sent to."""
+    return replace(failed(101, error="status 502"), status=502, upstream=upstream)
+
+
 LOGOUTS = [op(100 + number, action=Action.LOGOUT) for number in range(10)]
+
+
+def test_a_lost_machine_says_how_many_failures_named_no_node() -> None:
+    history = [*SERVED * 3, replace(failed_at("10.0.0.7:8000"), who="visitor-2"), failed(101)]
+    seen = Observed(check([*history, *MARKS]), history, timing=TIMING)
+    claim = availability.failed_from_the_fault_within(2.0)
+    assert claim.check(seen).seen == "2 failed; of 1 no answer names a node"
+    history = [*history[:-1], failed_at("10.0.0.6:8000")]
+    reason = "1 requests failed at nodes that were not lost: 10.0.0.6:8000"
+    assert claim.check(Observed(check([*history, *MARKS]), history, timing=TIMING)).reason == reason
 
 
 @pytest.mark.parametrize(
@@ -323,6 +344,17 @@ def test_writes_that_waited_for_the_store_are_said_with_the_slowest(writes: list
         (availability.failed_from_the_fault_within(10.0), [*ASKED * 3, failed(101)], "holds"),
         (availability.failed_from_the_fault_within(10.0), [*ASKED, failed(101)], "not enough data"),
         (availability.failed_from_the_fault_within(10.0), [*ASKED * 3, failed(101), failed(102)], "broken"),
+        # An answer tells where the request was: at what is not heard of again, or at a node that goes on.
+        (availability.failed_from_the_fault_within(2.0), [*SERVED * 3, failed_at("10.0.0.7:8000")], "holds"),
+        (availability.failed_from_the_fault_within(2.0), [*SERVED * 3, failed_at("10.0.0.6:8000")], "broken"),
+        (
+            availability.failed_from_the_fault_within(2.0),
+            [*SERVED * 3, failed_at("10.0.0.6:8000, 10.0.0.7:8000")],
+            "holds",
+        ),
+        (availability.failed_from_the_fault_within(2.0), [*SERVED * 3, replace(failed(101), node="node-2")], "broken"),
+        # Good answers until the fault, or from a machine that is back, are not of a node that goes on.
+        (availability.failed_from_the_fault_within(2.0), [*SERVED * 3, failed_at("10.0.0.8:8000")], "holds"),
         # While it comes back, a request may be refused, and not fail in another way.
         (availability.failed_from_the_fault_within(5.0), [*ASKED * 3, failed(101), failed(110.5)], "holds"),
         (availability.failed_from_the_fault_within(5.0), [*ASKED * 3, failed(111.5)], "broken"),
