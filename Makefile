@@ -89,13 +89,13 @@ dist: $(READY) ## build the distributions session-cluster and flask-shared-sessi
 	@$(BIN)/twine check --strict dist/*/*
 
 # kubectl and the schemas are large, and nothing else needs them.
-GATEWAY_API ?= ../shared/gateway-api
+GATEWAY_API ?= $(wildcard ../shared/gateway-api)
 $(KUBERNETES): requirements-kubernetes.lock $(READY)
 	@$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-kubernetes.lock
 	@touch $@
 
 check-kubernetes: $(KUBERNETES) ## validate the manifests for Kubernetes, without a cluster
-	@$(BIN)/python -m deploy.kubernetes.check --gateway-api $(GATEWAY_API) $(ARGS)
+	@$(BIN)/python -m deploy.kubernetes.check $(if $(GATEWAY_API),--gateway-api "$(GATEWAY_API)") $(ARGS)
 
 format: $(READY) ## format the code
 	@$(BIN)/ruff check --fix .

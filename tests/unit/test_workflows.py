@@ -1,5 +1,6 @@
 """The workflows of .github: mistakes that `make check` notices, targets of make that they call, notes of a release."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -90,6 +91,21 @@ def test_the_actions_have_one_version_each() -> None:
         found for path in WORKFLOWS.iterdir() for found in re.findall(r"uses: (\S+)@(\S+) # (\S+)", path.read_text())
     ]
     assert len({action for action, *_ in used}) == len(set(used)) >= 5
+
+
+def test_a_definition_with_another_checksum_is_not_kept(tmp_path: Path) -> None:
+    script = tmp_path / "checkout" / ".ci" / "gateway-api"
+    script.parent.mkdir(parents=True)
+    shutil.copy(ROOT / ".ci" / "gateway-api", script)
+    curl = tmp_path / "bin" / "curl"
+    curl.parent.mkdir()
+    curl.write_text('#!/bin/sh\nwhile [ "$1" != --output ]; do shift; done\necho altered > "$2"\n')
+    curl.chmod(0o755)
+    environment = {"PATH": f"{curl.parent}:{os.environ['PATH']}"}
+    done = subprocess.run([str(script)], env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert "httproutes.yaml has another checksum" in done.stderr
+    assert not (tmp_path / "shared").exists()
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 """The check of the manifests for Kubernetes: it accepts them, and notices each mistake that is planted into them."""
 
 import copy
+import hashlib
+import os
 import re
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -23,7 +25,7 @@ from deploy.kubernetes.manifests import ManifestError, Manifests, Object
 from deploy.kubernetes.rules import RULES
 from deploy.kubernetes.setup import render_proxy
 
-GATEWAY_API = ROOT.parent / "shared" / "gateway-api"
+GATEWAY_API = Path(os.environ.get("GATEWAY_API") or ROOT.parent / "shared" / "gateway-api")
 
 
 @pytest.fixture(scope="module")
@@ -211,9 +213,14 @@ def test_a_mistake_against_the_schemas_is_noticed(manifests: Manifests, mistake:
 
 @pytest.fixture(scope="module")
 def definitions() -> Path:
-    if not GATEWAY_API.is_dir():  # data of others, which may be missing anywhere
-        pytest.skip(f"{GATEWAY_API}: the definitions of Gateway API are missing")
+    if not GATEWAY_API.is_dir():
+        lacks(f"{GATEWAY_API}, the definitions of Gateway API, is missing: .ci/gateway-api fetches them")
     return GATEWAY_API
+
+
+def test_the_definition_of_routes_is_the_one_with_the_pinned_checksum(definitions: Path) -> None:
+    found = hashlib.sha256((definitions / "gateway.networking.k8s.io_httproutes.yaml").read_bytes()).hexdigest()
+    assert f"sum={found}\n" in (ROOT / ".ci" / "gateway-api").read_text()
 
 
 def test_routes_are_valid_in_gateway_api(overlays: dict[str, list[Object]], definitions: Path) -> None:
