@@ -30,6 +30,11 @@ class Part(StrEnum):
     """The primaries of the store."""
 
 
+FEWEST_SESSIONS: Mapping[str, int] = {"redis": 8_000, "redis-cluster": 100_000, "sql": 8_000}
+"""The fewest sessions, by store, whose memory tells that of many. In a Redis Cluster each of the 16,384 slots has
+tables of its own, and with few sessions in each their memory is most of a session's."""
+
+
 @dataclass(frozen=True)
 class Figure:
     """Samples of one quantity."""

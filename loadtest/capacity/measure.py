@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
-from loadtest.capacity.figures import Figure, MachineFigures, Part, RequestKind, Traffic
+from loadtest.capacity.figures import FEWEST_SESSIONS, Figure, MachineFigures, Part, RequestKind, Traffic
 from loadtest.capacity.redis_contents import RedisContents
 from loadtest.capacity.sql_contents import SqlContents
 from loadtest.capacity.testbed import LoadSample, Testbed
@@ -18,8 +18,9 @@ _TOKEN_TRIES = 3
 _COPIES = 3
 _TRIAL = 2_000
 """Sessions that tell how fast this machine fills a store."""
-_FILL_SECONDS, _ALL_SECONDS, _FEWEST_ROUNDS = 30.0, 90.0, 3
-"""Bounds that keep the measurement below two minutes on a slow machine: a smaller store, and fewer rounds."""
+_FILL_SECONDS, _COPY_SECONDS, _LEAST_COPY_SECONDS, _ALL_SECONDS, _FEWEST_ROUNDS = 30.0, 75.0, 20.0, 90.0, 3
+"""Bounds that keep the measurement below two minutes on a slow machine: a smaller store, fewer copies of it, which have
+to end, and fewer rounds. All but the first count from the beginning."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,17 +54,17 @@ class Memory:
         return self.empty + sessions * self.session
 
 
-def fit_memory(bed: Testbed, sessions: int) -> tuple[Memory, tuple[int, int]]:
+def fit_memory(
+    bed: Testbed, sessions: int, clock: Callable[[], float] = time.monotonic
+) -> tuple[Memory, tuple[int, int]]:
     """Fill the store to a quarter and to all of `sessions`, or fewer where that takes too long.
 
     Return the line through both points, and the numbers of sessions.
     """
-    began = time.monotonic()
+    began = clock()
     bed.contents.fill(_TRIAL)
-    rate = _TRIAL / (time.monotonic() - began)
-    while sessions > rate * _FILL_SECONDS:
-        sessions //= 2
-    sessions = max(sessions, bed.fewest_sessions)
+    in_time = int(_TRIAL / (clock() - began) * _FILL_SECONDS)
+    sessions = min(max(sessions, FEWEST_SESSIONS[bed.store]), max(in_time, 4 * _TRIAL))
     sizes = sessions // 4, sessions
     points = []
     for size in sizes:
@@ -78,6 +79,10 @@ def fit_memory(bed: Testbed, sessions: int) -> tuple[Memory, tuple[int, int]]:
 def measure(bed: Testbed, effort: Effort, watch: Watch) -> tuple[MachineFigures, Memory]:
     """Measure a cluster that has just started. Raises ClusterError, redis.RedisError, OSError."""
     contents, began = bed.contents, time.monotonic()
+
+    def elapsed() -> float:
+        return time.monotonic() - began
+
     watch("fills the store", "")
     if isinstance(contents, RedisContents):
         contents.end_replicas()
@@ -85,7 +90,7 @@ def measure(bed: Testbed, effort: Effort, watch: Watch) -> tuple[MachineFigures,
     resync = token = None
     if isinstance(contents, RedisContents):
         watch("replicas copy it", "requests")
-        resync = Figure(tuple(copy_replicas(contents)))
+        resync = Figure(tuple(copy_replicas(contents, elapsed)))
     watch("rests", "requests")
     bed.rest()
     for kind in RequestKind:
@@ -95,7 +100,7 @@ def measure(bed: Testbed, effort: Effort, watch: Watch) -> tuple[MachineFigures,
     runs: dict[RequestKind, list[LoadSample]] = {kind: [] for kind in RequestKind}
     foreign = ForeignCpu()
     for number in range(1, effort.rounds + 1):
-        if number > _FEWEST_ROUNDS and time.monotonic() - began > _ALL_SECONDS:
+        if number > _FEWEST_ROUNDS and elapsed() > _ALL_SECONDS:
             break
         watch(f"round {number} of {effort.rounds} of requests", "")
         for kind in RequestKind:
@@ -132,12 +137,17 @@ def demands(runs: dict[RequestKind, list[LoadSample]]) -> dict[Part, dict[Reques
     }
 
 
-def copy_replicas(contents: RedisContents) -> list[float]:
-    """Start each replica, and one of them again, at least `_COPIES` times in all. Return seconds for each GB."""
-    took = [contents.resync(name) for name in contents.replicas]
-    while len(took) < _COPIES:
+def copy_replicas(contents: RedisContents, elapsed: Callable[[], float]) -> list[float]:
+    """Start each replica, and one of them again, `_COPIES` times in all where there is time. Return seconds for each
+    GB. Raises ClusterError where a copy does not end in time."""
+
+    def copy(name: str) -> float:
+        return contents.resync(name, max(_LEAST_COPY_SECONDS, _COPY_SECONDS - elapsed()))
+
+    took = [copy(name) for name in contents.replicas]
+    while len(took) < _COPIES and elapsed() < _COPY_SECONDS:
         contents.end_replica(contents.replicas[0])
-        took.append(contents.resync(contents.replicas[0]))
+        took.append(copy(contents.replicas[0]))
     return took
 
 

@@ -114,20 +114,24 @@ class RedisContents:
         """Kill a replica, so that it can copy its primary again."""
         self._cluster.kill(name)
 
-    def resync(self, replica: str) -> float:
-        """Start a replica that does not run. Return the seconds from its SYNC until it has all data, for each GB."""
+    def resync(self, replica: str, timeout: float = _TIMEOUT) -> float:
+        """Start a replica that does not run. Return the seconds from its SYNC until it has all data, for each GB.
+
+        Raises ClusterError if it has not all of them `timeout` seconds after its start.
+        """
+        deadline = time.monotonic() + timeout
         self._clients.pop(replica, None)  # it gets an empty server at the same port
         before = {name: self._info(name, "stats")["sync_full"] for name in self._primaries}
         with ThreadPoolExecutor(1) as pool:
             start = pool.submit(self._cluster.restart, replica)
-            holds = holds_within(lambda: start.done() or self._find_sync(before) is not None, _TIMEOUT)
+            holds = holds_within(lambda: start.done() or self._find_sync(before) is not None, timeout)
             primary = self._find_sync(before)
             began = time.monotonic()
-            holds = holds and holds_within(lambda: self._is_online(replica), _TIMEOUT)
+            holds = holds and holds_within(lambda: self._is_online(replica), deadline - began)
             took = time.monotonic() - began
             start.result()
         if primary is None or not holds:
-            raise ClusterError(f"{replica} has not copied its primary within {_TIMEOUT:g} s")
+            raise ClusterError(f"{replica} has not copied its primary within {timeout:.0f} s")
         return took / (float(self._info(primary, "memory")["used_memory"]) / 1e9)
 
     def _stores(self) -> dict[str, str]:

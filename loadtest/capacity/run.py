@@ -80,7 +80,7 @@ def plan_here(load: ExpectedLoad, options: Options, console: Console) -> Planned
                     steps.begin_check()
                     sizes = options.sizes or usual_sizes(figures.fitted)
                     others = [options.make_bed() for _ in sizes]
-                    predictions = check(bed, memory, others, sizes, load.writes, effort, steps)
+                    predictions = check(bed, figures, memory, others, sizes, load.writes, effort, steps)
     except (ClusterError, NginxError, RedisError, SQLAlchemyError, OSError) as error:
         raise CapacityError(str(error)) from error
     machine = {**describe_machine(), "at": time.strftime("%Y-%m-%d %H:%M")}

@@ -12,12 +12,14 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from loadtest.capacity import plan as planned
-from loadtest.capacity.figures import Figure, MachineFigures, Part, RequestKind
+from loadtest.capacity.figures import FEWEST_SESSIONS, Figure, MachineFigures, Part, RequestKind
 from loadtest.capacity.plan import BUSY, RESERVED, CapacityPlan
 from loadtest.capacity.quantities import show_count, show_days
 from loadtest.report.tables import Column, Table
 
 FORMAT = 1
+FEWEST_ZONES = 3
+"""Without one of them most Sentinels, or most primaries of a Redis Cluster, are left."""
 QUIET = 0.1
 """The share of the cores that other programs may use."""
 GIVEN = "given"
@@ -69,7 +71,8 @@ def _given(plan: CapacityPlan) -> Iterator[_Line]:
         f"Little's law: sessions / {show_days(load.stay)}, which is given",
     )
     if not plan.is_one_machine:
-        yield "zones", load.zones, f"{load.zones}", f"{GIVEN}; one may be lost at the peak"
+        lost = f"{GIVEN}; one may be lost at the peak" + (", but not of the store" if _lost_zone(plan) else "")
+        yield "zones", load.zones, f"{load.zones}", lost
 
 
 def _measured(plan: CapacityPlan) -> Iterator[_Line]:
@@ -218,7 +221,10 @@ def not_valid_for(plan: CapacityPlan) -> tuple[str, ...]:
         if plan.is_one_machine
         else "another allocator than this server's: fragmentation of jemalloc and libc differ"
     )
+    lost, few = _lost_zone(plan), figures.fitted[1] < FEWEST_SESSIONS[plan.store]
     return (
+        *([f"a lost zone: {lost}"] if lost else []),
+        *(["the memory of many sessions: this machine filled so few that each takes more"] if few else []),
         "other processors: CPU times are those of this machine, and other programs on it make them longer",
         f"other applications and sessions: it is the shop's with {figures.data_bytes} bytes in a session, one session "
         "a user; measure yours",
@@ -340,6 +346,18 @@ def _find_wrong(record: _Record) -> Iterator[str]:
     for name in ("session_bytes", "resident_bytes", "cores"):
         if getattr(figures, name) <= 0:
             yield f"{name} must be above 0"
+
+
+def _lost_zone(plan: CapacityPlan) -> str:
+    """Return what a lost zone costs beside capacity; "" for nothing."""
+    if plan.is_one_machine:
+        return ""
+    if not plan.workload.replicas:
+        return "the sessions of its primaries are lost with it, since they have no replicas"
+    if plan.workload.zones < FEWEST_ZONES:
+        who = "primaries" if plan.has_shards else "Sentinels"
+        return f"with most of the {who} it stops the store until it is back; a majority needs a third zone"
+    return ""
 
 
 def _data_source(plan: CapacityPlan) -> str:

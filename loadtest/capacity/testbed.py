@@ -126,12 +126,6 @@ class Testbed:
         return self._cluster.versions
 
     @property
-    def fewest_sessions(self) -> int:
-        """The fewest sessions whose memory tells that of many. In a Redis Cluster each of the 16,384 slots has tables
-        of its own, and with few sessions in each their memory is most of a session's."""
-        return 100_000 if self.store == "redis-cluster" else 8_000
-
-    @property
     def worker_bytes(self) -> float:
         """The memory that a worker of the node does not share."""
         (node,) = self._pids(Role.NODE)

@@ -74,7 +74,13 @@ COUNT = Quantity("count", parse_count)
     metavar="BYTES",
     help="Memory of a machine of the store.",
 )
-@click.option("--replicas", type=click.IntRange(0, 5), default=2, metavar="N", help="Replicas of each primary.")
+@click.option(
+    "--replicas",
+    type=click.IntRange(0, 5),
+    default=2,
+    metavar="N",
+    help="Replicas of each primary; with 0 a lost zone takes sessions with it.",
+)
 @click.option(
     "--check",
     "sizes",

@@ -84,7 +84,8 @@ def test_a_prediction_holds_at_sizes_it_was_not_fitted_to(store: str, tmp_path: 
     out = tmp_path / "sheet.json"
     done = CliRunner().invoke(main, ["capacity", *LOAD, "--store", store, "--check", "--json", str(out)])
     checks = json.loads(out.read_text())["check"]
-    parts = {"CPU, proxy", "CPU, node"} | ({"CPU, store"} if store != "sql" else set())
+    measured = ["proxy", "node", *([] if store == "sql" else ["store"])]
+    parts = {f"{what}, {part}" for what in ("CPU", "CPU again") for part in measured}
     assert {(one["what"], one["sessions"]) for one in checks} == {
         (what, sessions) for what in {"memory", *parts} for sessions in {one["sessions"] for one in checks}
     }

@@ -8,12 +8,10 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from loadtest.capacity.check import CPU_BOUND, Prediction, compare, show_check
 from loadtest.capacity.figures import Figure, Part, RequestKind
 from loadtest.capacity.run import CapacityError, describe, plan_from
 from loadtest.capacity.sheet import describe_limits, make_lines, make_record, read_record, show_sheet
-from loadtest.capacity.testbed import LoadSample
-from tests.unit.loadtest.capacity.figures import MACHINE, READ, WORKLOAD, WRITE, make_plan
+from tests.unit.loadtest.capacity.figures import MACHINE, READ, WORKLOAD, make_plan
 
 SQL: dict[str, Any] = {
     "demands": {part: costs for part, costs in MACHINE.demands.items() if part is not Part.STORE},
@@ -129,24 +127,27 @@ def test_a_record_of_another_version_is_not_read(tmp_path: Path) -> None:
         read_record(path)
 
 
-def run(cpu: float) -> LoadSample:
-    return LoadSample({Part.NODE: cpu}, 0, 0, 0)
+LOST = "one may be lost at the peak, but not of the store"
 
 
-def test_the_cpu_of_a_mix_is_predicted_from_medians_of_its_parts() -> None:
-    fitted: list[dict[RequestKind | None, LoadSample]] = [
-        {READ: run(read), WRITE: run(2 * read)} for read in (100, 90, 500)
-    ]
-    (found,) = compare(fitted, [run(125), run(900), run(120)], 0.25, 1000)
-    assert (found.predicted, found.measured) == (0.75 * 100 + 0.25 * 200, 125)
-    assert found.holds
+@pytest.mark.parametrize(
+    ("store", "workload", "why"),
+    [
+        ("redis", {}, ""),
+        ("redis-cluster", {}, ""),
+        ("redis", {"replicas": 0}, "the sessions of its primaries are lost with it, since they have no replicas"),
+        ("redis-cluster", {"replicas": 0}, "a lost zone: the sessions of its primaries are lost with it"),
+        ("redis", {"replicas": 1, "zones": 2}, "a lost zone: with most of the Sentinels it stops the store"),
+        ("redis-cluster", {"replicas": 1, "zones": 2}, "a lost zone: with most of the primaries it stops the store"),
+    ],
+)
+def test_a_store_that_does_not_survive_a_lost_zone_is_said(store: str, workload: dict[str, Any], why: str) -> None:
+    shown = words(show_sheet(make_plan(store, **workload), ""))
+    assert (LOST in shown) is bool(why)
+    assert why in shown if why else "a lost zone" not in shown
 
 
-@pytest.mark.parametrize(("predicted", "holds"), [(119, True), (121, False), (81, True), (79, False)])
-def test_a_prediction_holds_within_its_bound_of_what_is_measured(predicted: float, holds: bool) -> None:
-    one = Prediction("CPU", 1000, "us", predicted, 100, CPU_BOUND)
-    assert one.holds is holds
-    shown = printed(show_check([one]))
-    assert ("All predictions hold." in shown) is holds
-    assert ("1 of 1 predictions do not hold." in shown) is not holds
-    assert max(map(len, shown.splitlines())) <= 80
+def test_few_sessions_in_many_slots_are_said_to_take_more_memory() -> None:
+    few = {"fitted": (5_000, 20_000)}
+    assert "this machine filled so few" in words(show_sheet(make_plan("redis-cluster", figures=few), ""))
+    assert "this machine filled so few" not in words(show_sheet(make_plan("redis", figures=few), ""))
