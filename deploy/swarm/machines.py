@@ -25,12 +25,13 @@ from deploy.local.state import StateDir
 from deploy.spec import ClusterError
 from deploy.steps import run_all
 from deploy.swarm import beside
-from deploy.swarm.namespaces import INIT, NAMESPACES, SWITCH, has_network, pid_within, require_machines
+from deploy.swarm.images import copy_images, load_images
+from deploy.swarm.namespaces import INIT, NAMESPACES, SWITCH, find_init, has_network, pid_within, require_machines
 from deploy.waiting import wait_until
 
 MACHINES = 3
 """As many managers may be: with two of them the swarm has a quorum."""
-_SECONDS_TO_START, _SECONDS_TO_LOAD, _SECONDS_TO_JOIN = 40.0, 240.0, 90.0
+_SECONDS_TO_START, _SECONDS_TO_JOIN = 40.0, 90.0
 _PORT = 2377
 
 
@@ -266,17 +267,22 @@ class Machines:
         command = ("unshare", "--net", "sh", "-euc", SWITCH, "sh", self.gateway)
         self._switch = self._launch("switch", command)
         wait_until(self._has_switch, _SECONDS_TO_START, "no network for the machines")
+        self._boot_all()
+        self._make_swarm()
+
+    def _boot_all(self) -> None:
+        """Start all machines with the images; return when their engines answer."""
         first, *others = self.names
         self._boot(first)
         self._wait_for_engine(first)
-        if self._images:
-            self._load_images(first, self._images)
+        self._load_images(first)
+        lacking = [name for name in others if not copy_images(self._disk(first) / "data", self._disk(name) / "data")]
         for name in others:
-            self._copy_images(first, name)
             self._boot(name)
         for name in others:
             self._wait_for_engine(name)
-        self._make_swarm()
+        for name in lacking:
+            self._load_images(name)
 
     def _make_swarm(self) -> None:
         first, *others = self.names
@@ -305,7 +311,7 @@ class Machines:
         }
         shutil.rmtree(disk / "exec", ignore_errors=True)
         engine = ("dockerd", *(f"--{option}={value}" for option, value in places.items()))
-        init = ("sh", "-euc", INIT, "sh", name, self.address(name), self.gateway, str(disk), *engine)
+        init = ("sh", "-euc", INIT, "sh", name, self.address(name), self.gateway, str(disk), find_init() or "", *engine)
         process = self._running[name] = self._launch(name, ("unshare", *NAMESPACES, *init))
         try:
             wait_until(lambda: has_network(process.pid), _SECONDS_TO_START, f"{name} has no network namespace")
@@ -330,20 +336,9 @@ class Machines:
 
         wait_until(answers, _SECONDS_TO_START, f"the engine of {name} does not answer")
 
-    def _load_images(self, name: str, images: Sequence[str]) -> None:
-        """Copy images of this machine's engine to that of a machine."""
-        script = 'target=$1; shift; docker save "$@" | docker --host "$target" load --quiet'
-        Engine().run(["sh", "-euc", script, "sh", self.engine(name).host, *images], _SECONDS_TO_LOAD)
-
-    def _copy_images(self, source: str, target: str) -> None:
-        """Copy the images from disk to disk, by hard links: an engine never changes a layer."""
-        data = self._disk(target) / "data"
-        data.mkdir(mode=0o710, parents=True)
-        for part in ("image", "overlay2"):
-            words = ["cp", "--archive", "--link", str(self._disk(source) / "data" / part), str(data)]
-            done = subprocess.run(words, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise ClusterError(f"cannot copy the images to {target}: {done.stderr.strip().splitlines()[-1]}")
+    def _load_images(self, name: str) -> None:
+        if self._images:
+            load_images(self.engine(name), self._images)
 
     def _kill(self, name: str) -> None:
         # Its end of the cable goes with it, and so do the rules of its network.

@@ -9,6 +9,8 @@ from pathlib import Path
 from deploy.spec import ClusterError
 
 _PROGRAMS = ("dockerd", "docker", "ip", "iptables-restore", "nsenter", "unshare")
+_INIT_FOLDERS = ("/usr/local/libexec/docker", "/usr/libexec/docker", "/usr/local/lib/docker", "/usr/lib/docker")
+"""Those in which the engine looks for its programs, before PATH."""
 # tini reaps what the engine leaves behind. Its children get no terminal and no signal of this process.
 INIT = """
 hostname "$1"
@@ -21,8 +23,9 @@ ip route add default via "$3"
 echo "nameserver $3" > "$4/resolv.conf"
 mount --bind "$4/resolv.conf" /etc/resolv.conf
 rm -f "$4/pid"
-shift 4
-exec docker-init -- "$@"
+init=$5
+shift 5
+exec "$init" -- "$@"
 """
 SWITCH = """
 ip link set lo up
@@ -50,13 +53,20 @@ def why_no_machines() -> str | None:
         return "machines are network namespaces of Linux"
     if os.geteuid() != 0:
         return "machines need root: each has a network namespace and a Docker engine of its own"
-    missing = [name for name in (*_PROGRAMS, "docker-init") if shutil.which(name) is None]
-    if missing:
+    if missing := [name for name in _PROGRAMS if shutil.which(name) is None]:
         return f"machines need {missing[0]}, which is not in PATH"
+    if find_init() is None:
+        return f"machines need docker-init, which is neither in PATH nor in {', '.join(_INIT_FOLDERS)}"
     done = subprocess.run(["unshare", *NAMESPACES, "true"], capture_output=True, text=True, timeout=30, check=False)
     if done.returncode:
         return f"machines need namespaces: {done.stderr.strip() or 'unshare failed'}"
     return None
+
+
+def find_init() -> str | None:
+    """Return the path of the engine's init, or None."""
+    found = shutil.which("docker-init", path=os.pathsep.join((*_INIT_FOLDERS, os.environ.get("PATH", os.defpath))))
+    return found and str(Path(found).absolute())
 
 
 def require_machines() -> None:
