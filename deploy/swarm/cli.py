@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -13,7 +14,8 @@ from rich.text import Text
 from deploy.cli import Command
 from deploy.signals import Interrupted, interruptible
 from deploy.spec import MOST_NODES, ClusterError, SpecError, parse_balance
-from deploy.swarm.stack import Stack, StackService, StackSettings, Task, read_users
+from deploy.swarm.settings import StackSettings, choose_settings, parse_variables
+from deploy.swarm.stack import Stack, StackService, Task, read_users
 from proxy import Balance
 from proxy.cli import UsageError
 
@@ -79,13 +81,19 @@ def swarm() -> None:
     metavar="MACHINE",
     help="Machine of the stack's own Redis, where its volume is.  [default: this manager]",
 )
+@click.option(
+    "--change-store",
+    is_flag=True,
+    help="Use another store than the last `up`: all users are logged out. --store-url '' is the Redis of the stack.",
+)
 @click.option("--users", default="alice,bob,carol", metavar="NAMES", show_default=True, help="First users of the shop.")
 @click.option(
     "--set",
     "settings",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Variable of deploy/swarm/stack.yaml, such as SESSION_IDLE_TIMEOUT=3600; may be repeated.",
+    help="Variable of deploy/swarm/stack.yaml, such as SESSION_IDLE_TIMEOUT=3600; NAME= is its default again;"
+    " may be repeated.",
 )
 @click.option(
     "--resolve-image",
@@ -99,7 +107,7 @@ def swarm() -> None:
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Folder of the secrets, which later updates need.  [default: swarm-NAME]",
+    help="Folder of secrets and settings, which later updates need.  [default: swarm-NAME]",
 )
 @click.option(
     "--timeout",
@@ -120,6 +128,7 @@ def up(
     trusted_proxies: tuple[str, ...],
     store_url: str,
     store_machine: str,
+    change_store: bool,
     users: str,
     settings: tuple[str, ...],
     resolve_image: str,
@@ -132,31 +141,36 @@ def up(
     update replaces what has changed, one by one: a new node serves before an old one leaves, and where a new one does
     not run, Swarm goes back to what was before.
 
+    An option that is not given is as at the last `up`, also after `down`. Another --host or --trusted-proxy replaces
+    all of them, and '' means none; --set adds to what was set.
+
     \b
     Examples:
       session-cluster swarm up --image registry.example/shop:2 --nodes 6
       session-cluster swarm up --image shop:2 --store-url rediss://me:pw@redis/0
       session-cluster swarm up --image shop:2 --set NODE_WORKERS=2
+      session-cluster swarm up --image shop:3 --set NODE_WORKERS=
 
     Exit status: 0 all of it runs; 1 there was an error (in one line), or an update was rolled back; 2 wrong usage.
     """
     folder = folder or Path(f"swarm-{name}")
 
     def work(console: Console) -> None:
-        chosen = StackSettings(
-            name=name,
-            image=image,
-            nodes=nodes,
-            balance=parse_balance(balance),
-            port=port,
-            hosts=hosts,
-            trusted_proxies=trusted_proxies,
-            store_url=store_url,
-            store_machine=store_machine,
-            users=tuple(part.strip() for part in users.split(",")),
-            variables=_parse_settings(settings),
-            resolve_image=resolve_image,
-        )
+        asked = {
+            "name": name,
+            "image": image,
+            "nodes": nodes,
+            "balance": parse_balance(balance),
+            "port": port,
+            "hosts": tuple(filter(None, hosts)),
+            "trusted_proxies": tuple(filter(None, trusted_proxies)),
+            "store_url": store_url,
+            "store_machine": store_machine,
+            "users": tuple(part.strip() for part in users.split(",")),
+            "variables": parse_variables(settings),
+            "resolve_image": resolve_image,
+        }
+        chosen = choose_settings(asked, _find_given(), folder, change_store=change_store)
         stack = Stack(name)
         stack.require_manager()
         _require_own(stack, folder)
@@ -246,21 +260,17 @@ def _require_own(stack: Stack, folder: Path) -> None:
         )
 
 
+def _find_given() -> set[str]:
+    """Return the parameters of this command that are not defaults."""
+    context = click.get_current_context()
+    return {name for name in context.params if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
+
+
 def _require_services(stack: Stack) -> list[StackService]:
     services = stack.services()
     if not services:
         raise ClusterError(f"the swarm has no stack {stack.name}: start it with `session-cluster swarm up`")
     return services
-
-
-def _parse_settings(texts: tuple[str, ...]) -> dict[str, str]:
-    settings = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not (name and equals):
-            raise SpecError(f"--set must be NAME=VALUE, not {text!r}")
-        settings[name] = value
-    return settings
 
 
 def _introduce(console: Console, stack: Stack, settings: StackSettings, folder: Path) -> None:

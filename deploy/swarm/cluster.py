@@ -25,7 +25,8 @@ from deploy.swarm.override import (
     write_override,
 )
 from deploy.swarm.servers import SwarmProxy, SwarmRedis
-from deploy.swarm.stack import LABEL, Stack, StackSettings, read_users
+from deploy.swarm.settings import StackSettings
+from deploy.swarm.stack import LABEL, Stack, read_users
 from deploy.swarm.tasks import (
     SERVICES,
     TaskContainer,

@@ -9,7 +9,8 @@ from typing import Any
 from deploy.compose.proxy import ALL_NODES
 from deploy.spec import ClusterError, ClusterSpec, StoreKind
 from deploy.swarm.machines import Machines
-from deploy.swarm.stack import StackSettings, write_files
+from deploy.swarm.settings import StackSettings
+from deploy.swarm.stack import write_files
 from proxy import Balance, ProxySettingsError, UpstreamServer, render
 from proxy.containers import container_settings
 

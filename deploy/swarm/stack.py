@@ -5,7 +5,7 @@ import json
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,19 +13,16 @@ from deploy.compose.docker import Engine
 from deploy.compose.proxy import ALL_NODES
 from deploy.compose.secret_files import write_secrets
 from deploy.files import write_atomically
-from deploy.spec import ClusterError, SpecError, check_nodes
+from deploy.spec import ClusterError
+from deploy.swarm.settings import OWN_URL, STACK, STORE_URL, StackSettings, write_settings
 from deploy.waiting import holds_within
 from nodes.accounts import UsersError
-from nodes.environment import SettingsError
-from nodes.settings import Settings
-from nodes.store_kinds import make as make_stores
-from proxy import Balance, ProxySettingsError, render
+from proxy import ProxySettingsError, render
 from proxy.containers import container_settings
 
-STACK = Path(__file__).parent / "stack.yaml"
 LABEL = "com.docker.stack.namespace"
 _FILES = {
-    "STORE_URL": "node/store-url",
+    "STORE_URL": STORE_URL,
     "SESSION_SECRETS": "node/session-secrets",
     "USERS": "node/users.json",
     "REDIS_USERS": "store/users.acl",
@@ -37,80 +34,16 @@ _FILES = {
 """Secrets and configurations of stack.yaml: the variable of the version, without its end, and the file."""
 _FOLDERS = ("node", "express", "store", "database", "proxy", "users", "operator", "servers", "sentinels")
 """Those that setup writes to."""
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}", re.ASCII)
 _NO_SUBNET, _DOWN_AFTER = "172.31.77", 2.0  # of the servers that compose.yaml alone has
 _SECONDS_TO_DEPLOY, _SECONDS_TO_END = 120.0, 120.0
 _SECONDS_TO_BEGIN = 10.0
 _DIGITS_OF_VERSION = 12
-
-
-@dataclass(frozen=True, kw_only=True)
-class StackSettings:
-    """What stack.yaml is deployed with. Raises SpecError for the first wrong value."""
-
-    name: str = "sessions"
-    image: str
-    nodes: int = 3
-    balance: Balance = Balance.ROUND_ROBIN
-    port: int = 8080
-    hosts: tuple[str, ...] = ()
-    """Names and addresses that are served beside those of the machines."""
-    trusted_proxies: tuple[str, ...] = ()
-    store_url: str = ""
-    """A store outside of the stack; empty: the stack's own Redis."""
-    store_machine: str = ""
-    """The machine of the stack's own Redis; empty: the one it has, or that of the manager that is asked."""
-    users: tuple[str, ...] = ("alice", "bob", "carol")
-    variables: Mapping[str, str] = field(default_factory=dict)
-    """More variables of stack.yaml."""
-    resolve_image: str = "always"
-    """Whether the manager asks the registry for the digest of each image: always, changed or never."""
-
-    def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
-            raise SpecError(
-                f"name must be a lower-case letter, then up to 30 letters, digits or '-', not {self.name!r}"
-            )
-        check_nodes(self.nodes)
-        if not 1 <= self.port <= 65535:
-            raise SpecError(f"port must be between 1 and 65535, not {self.port}")
-        for name in self.variables:
-            if not re.search(rf"\$\{{{re.escape(name)}\b", STACK.read_text(encoding="utf-8")):
-                raise SpecError(f"{name!r} is not a setting of the stack: see deploy/swarm/stack.yaml")
-        self._check_store()
-
-    def _check_store(self) -> None:
-        """Refuse a store, and settings of the nodes, with which no node could start."""
-        environment = {
-            "NODE_NAME": "node",  # without a name, a container asks the DNS for its own
-            "SESSION_STORE": self.store,
-            "REDIS_URL": self.store_url or "redis://redis:6379",
-            "DATABASE_URL": self.store_url,
-            "SESSION_SECRETS": "0" * 64,
-            "USERS_FILE": "",
-            **self.variables,
-        }
-        try:
-            make_stores(Settings.from_environ(environment))
-        except (SettingsError, ValueError) as error:
-            text = str(error).splitlines()[0]
-            about_url = self.store_url and not any(name in text for name in self.variables)
-            raise SpecError(f"store_url is wrong: {text}" if about_url else text) from None
-
-    @property
-    def store(self) -> str:
-        """The kind of the store."""
-        if not self.store_url:
-            return "redis"
-        scheme, separator, _ = self.store_url.partition("://")
-        if separator and re.fullmatch(r"rediss?(\+(sentinel|cluster))?", scheme):
-            return "redis"
-        if separator and scheme in {"mysql", "mariadb", "postgresql"}:
-            return "sql"
-        known = "redis://, rediss://, redis+sentinel://, redis+cluster://, mysql:// or postgresql://"
-        # What has no scheme may begin with a password.
-        is_scheme = separator and re.fullmatch(r"[a-z][a-z0-9+.-]{0,19}", scheme, re.ASCII | re.IGNORECASE)
-        raise SpecError(f"store_url must begin with {known}{f', not {scheme}://' if is_scheme else ''}")
+_STOPPED = {
+    "rollback_completed": "was rolled back",
+    "paused": "is paused",
+    "rollback_paused": "failed, and its rollback is paused",
+}
+"""States of an update with which the managers do nothing more: what is said of each."""
 
 
 class StackService(NamedTuple):
@@ -243,9 +176,11 @@ class Stack:
     def _is_deployed(self) -> bool:
         states = self.updates()
         for service, state in states.items():
-            if state in {"rollback_completed", "rollback_paused", "paused"}:
-                error = next((task.error for task in self.tasks() if task.error and task.name.startswith(service)), "")
-                raise ClusterError(f"the update of {service} was rolled back: {error or 'a new task did not run'}")
+            if state in _STOPPED:
+                name = f"{service}."
+                error = next((task.error for task in self.tasks() if task.error and task.name.startswith(name)), "")
+                happened = f"the update of {service} {_STOPPED[state]}"
+                raise ClusterError(f"{happened}: {error or 'a new task did not run'}")
         # Swarm may also write what is the same in another way: it is a change only if the managers begin with it.
         unbegun = time.monotonic() - self._begun > _SECONDS_TO_BEGIN
         if set(states.values()) - {"completed", *([""] if unbegun else [])}:
@@ -294,6 +229,7 @@ def make_variables(settings: StackSettings, folder: Path) -> dict[str, str]:
         "SESSION_STORE": settings.store,
         "REDIS_REPLICAS": "0" if settings.store_url else "1",
         "REDIS_MACHINE": settings.store_machine or "none",
+        "REDIS_MEMORY": str(settings.redis_memory),
         "STORE_INTERNAL": "false" if settings.store_url else "true",
         **settings.variables,
         **versions,
@@ -301,16 +237,17 @@ def make_variables(settings: StackSettings, folder: Path) -> dict[str, str]:
 
 
 def write_files(settings: StackSettings, folder: Path, hosts: Sequence[str], nginx_conf: str = "") -> None:
-    """Write what becomes secrets and configurations; secrets that are there stay. `nginx_conf` replaces that of the
-    settings. Raises ClusterError."""
+    """Write what becomes secrets and configurations, and the settings for the next deployment; secrets that are there
+    stay. `nginx_conf` replaces that of the settings. Raises ClusterError."""
     try:
         for name in _FOLDERS:
             (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
         write_atomically(folder / ".gitignore", "*\n")
         write_secrets(list(settings.users), _NO_SUBNET, _DOWN_AFTER, folder)
-        own = (folder / "node" / "redis-url.redis.standalone").read_text(encoding="utf-8")
-        write_atomically(folder / "node" / "store-url", settings.store_url or own)
+        own = (folder / OWN_URL).read_text(encoding="utf-8")
+        write_atomically(folder / STORE_URL, settings.store_url or own)
+        write_settings(settings, folder)
         write_atomically(folder / "proxy" / "nginx.conf", nginx_conf or _render(settings, hosts))
     except OSError as error:
         raise ClusterError(f"folder {folder} cannot be written: {error.strerror}") from error

@@ -1,12 +1,16 @@
 """Which container of a task is the member, and in which state: of one that was replaced, or whose machine is away."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import yaml
 
 from deploy.cluster import MemberState
-from deploy.swarm.stack import _update_state
+from deploy.spec import ClusterError
+from deploy.swarm.settings import STACK
+from deploy.swarm.stack import Stack, Task, _update_state
 from deploy.swarm.tasks import TaskContainer, find_replaced, find_tasks, make_member, parse_container
 
 NODES = {"Labels": {"com.docker.swarm.service.name": "shop_node", "com.docker.swarm.task.name": "shop_node.2.abc"}}
@@ -99,3 +103,36 @@ def test_each_machine_has_a_proxy_and_what_is_missing_has_ended() -> None:
 )
 def test_an_update_that_has_not_begun_is_told_from_none(service: Mapping[str, Any], state: str | None) -> None:
     assert _update_state(service) == state
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("rollback_completed", "the update of node was rolled back: exec failed"),
+        ("paused", "the update of node is paused: exec failed"),
+        ("rollback_paused", "the update of node failed, and its rollback is paused: exec failed"),
+    ],
+)
+def test_an_update_that_stopped_is_named_by_its_state_and_the_error_of_its_task(
+    monkeypatch: pytest.MonkeyPatch, state: str, said: str
+) -> None:
+    tasks = [Task(name, "m1", "shop:1", "Shutdown", "Failed", error) for name, error in
+             (("node-exporter.1", "of another service"), ("node.1", "exec failed"))]  # fmt: skip
+    monkeypatch.setattr(Stack, "updates", lambda _: {"node": state})
+    monkeypatch.setattr(Stack, "tasks", lambda _: tasks)
+    with pytest.raises(ClusterError) as raised:
+        Stack("shop").wait_deployed(5)
+    assert str(raised.value) == said
+
+
+def test_a_redis_that_loads_its_file_or_stalls_is_not_ended() -> None:
+    """As Kubernetes: start is given 10 minutes, and what answers LOADING is alive."""
+    check = yaml.safe_load(STACK.read_text())["services"]["redis"]["healthcheck"]
+    assert check["start_period"] == "600s"
+    seconds = int(check["interval"].rstrip("s")) * check["retries"]
+    assert seconds >= 60
+    (condition,) = re.findall(r'grep -qE "(.*)"', check["test"][1])
+    said = ("PONG", "LOADING Redis is loading the dataset in memory")
+    assert all(re.search(condition, each) for each in said)
+    silent = ("Could not connect to Redis at 127.0.0.1:6379: Connection refused", "WRONGPASS invalid username", "")
+    assert not any(re.search(condition, each) for each in silent)
