@@ -51,6 +51,7 @@ def make_settings(spec: ClusterSpec, name: str, image: str, machines: Machines, 
         "REDIS_REPLICAS": "1",
         "REDIS_MACHINE": first,
         "STORE_INTERNAL": "true",
+        "STORE_NETWORK": "store",
         **spec.store_settings.node_environment(has_replicas=False),
     }
     settings = StackSettings(

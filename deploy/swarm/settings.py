@@ -31,6 +31,7 @@ _OPTIONS = {
     "PORT": "--port",
     "SESSION_STORE": "--store-url",
     "STORE_INTERNAL": "--store-url",
+    "STORE_NETWORK": "--store-url",
     "REDIS_REPLICAS": "--store-url",
     "REDIS_MACHINE": "--store-machine",
 }

@@ -231,6 +231,7 @@ def make_variables(settings: StackSettings, folder: Path) -> dict[str, str]:
         "REDIS_MACHINE": settings.store_machine or "none",
         "REDIS_MEMORY": str(settings.redis_memory),
         "STORE_INTERNAL": "false" if settings.store_url else "true",
+        "STORE_NETWORK": "store-outside" if settings.store_url else "store",
         **settings.variables,
         **versions,
     }

@@ -102,6 +102,7 @@ def test_the_store_stays_until_another_one_is_asked_for_in_so_many_words() -> No
     for url in ("rediss://me:s3cret@other.example/0", ""):
         assert refuse("--store-url", url) == f"--store-url {changed}"
     own = up("--store-url", "", "--change-store")
+    assert own["STORE_NETWORK"] != first["STORE_NETWORK"], "Swarm would leave it as it is"
     assert (own["REDIS_REPLICAS"], own["STORE_INTERNAL"], own["REDIS_MACHINE"]) == ("1", "true", "m1")
     assert refuse("--store-url", OUTSIDE) == f"--store-url {changed}"
     assert refuse("--store-machine", "m2") == f"--store-machine {changed}"
