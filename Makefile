@@ -95,7 +95,7 @@ $(KUBERNETES): requirements-kubernetes.lock $(READY)
 	@touch $@
 
 check-kubernetes: $(KUBERNETES) ## validate the manifests for Kubernetes, without a cluster
-	@$(BIN)/python -m deploy.kubernetes.check $(if $(GATEWAY_API),--gateway-api "$(GATEWAY_API)") $(ARGS)
+	@$(BIN)/python -m deploy.kubernetes.check $(if $(filter-out none,$(GATEWAY_API)),--gateway-api "$(GATEWAY_API)") $(ARGS)
 
 format: $(READY) ## format the code
 	@$(BIN)/ruff check --fix .

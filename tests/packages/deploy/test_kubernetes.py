@@ -213,6 +213,8 @@ def test_a_mistake_against_the_schemas_is_noticed(manifests: Manifests, mistake:
 
 @pytest.fixture(scope="module")
 def definitions() -> Path:
+    if str(GATEWAY_API) == "none":
+        pytest.skip("GATEWAY_API=none: the definitions of Gateway API can't be fetched here")
     if not GATEWAY_API.is_dir():
         lacks(f"{GATEWAY_API}, the definitions of Gateway API, is missing: .ci/gateway-api fetches them")
     return GATEWAY_API
