@@ -24,6 +24,8 @@ _SECONDS_TO_MAKE = 1800.0
 _SECONDS_TO_END = 120.0
 _POLL = 0.2
 _HERE = {"127.0.0.1", "localhost", "::1"}
+_BINDINGS = (("NetworkSettings", "Ports"), ("HostConfig", "PortBindings"))
+"""Where the engine has the ports of a container: those that it publishes, and those that it was made with."""
 _SECONDS_KNOWN = 1.0
 _RESTARTS = 6
 """They take 6 s and more, as the engine waits twice as long each time: a node may end until its store serves."""
@@ -216,10 +218,10 @@ class ServicesCluster(DescribedCluster):
         on_host = any(one["HostConfig"]["NetworkMode"] == "host" for one in containers)
         if parts.hostname not in _HERE or on_host:  # who listens there is not known
             return ""
-        bindings = (
-            way for one in containers for ways in one["NetworkSettings"]["Ports"].values() for way in ways or ()
-        )
-        published = {int(way["HostPort"]) for way in bindings}
+        # What a container asks for counts, too: while the engine waits to restart it, it has no ports.
+        given = [one[key][of] or {} for one in containers for key, of in _BINDINGS]
+        ports = {way["HostPort"] for one in given for ways in one.values() for way in ways or ()}
+        published = {int(one) for one in ports if one.isdecimal()}
         if port in published:
             return ""
         others = ", ".join(map(str, sorted(published)))

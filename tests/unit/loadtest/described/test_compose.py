@@ -128,6 +128,32 @@ def test_every_command_has_all_files_of_the_project(
         again.check()
 
 
+@pytest.mark.parametrize(
+    ("ports", "made_with", "why"),
+    [
+        ({"80/tcp": [{"HostPort": "9"}]}, {}, ""),
+        ({}, {"80/tcp": [{"HostPort": "9"}]}, ""),
+        ({"80/tcp": [{"HostPort": "8080"}], "90/tcp": None}, {"80/tcp": [{"HostPort": ""}]}, "published: 8080"),
+        ({}, None, "published: none"),
+    ],
+)
+def test_a_port_that_a_container_asks_for_is_published_while_it_waits_for_its_restart(
+    tmp_path: Path,
+    engine: type[FakeEngine],
+    monkeypatch: pytest.MonkeyPatch,
+    ports: dict[str, Any],
+    made_with: dict[str, Any] | None,
+    why: str,
+) -> None:
+    container = {
+        "NetworkSettings": {"Ports": ports},
+        "HostConfig": {"NetworkMode": "shop_default", "PortBindings": made_with},
+    }
+    monkeypatch.setattr(engine, "inspect", lambda *_: [container])
+    found = ServicesCluster(write_target(tmp_path, RUNTIME))._find_silence()
+    assert found == (f"no container of shop publishes port 9; {why}" if why else "")
+
+
 def test_anonymous_volumes_of_a_project_go_with_it(
     tmp_path: Path, engine: type[FakeEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
