@@ -7,6 +7,8 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+from tests.support.waiting import wait_until
+
 
 class ConsoleClient:
     """`address` is the printed one. It keeps the cookie of the view "Session": its steps are of one visitor."""
@@ -35,13 +37,17 @@ class ConsoleClient:
         assert status < 400, found
         return found
 
+    def state(self) -> Any:
+        """Return the newest snapshot, as soon as there is one."""
+        return wait_until(lambda: self.ask("state"), "the console looks at the cluster")
+
     def member(self, name: str) -> Any:
         """Return a member of the newest snapshot; its state is empty if there is none of this name."""
-        return next((one for one in self.ask("state")["members"] if one["name"] == name), {"state": ""})
+        return next((one for one in self.state()["members"] if one["name"] == name), {"state": ""})
 
     def operations(self) -> int:
         """Return how many operations the virtual users have made."""
-        figures = self.ask("state")["figures"]
+        figures = self.state()["figures"]
         return figures["operations"] if figures else 0
 
     def step(self, do: str, on: str = "") -> Any:

@@ -79,7 +79,7 @@ def test_the_console_breaks_and_repairs_a_target(tmp_path: Path) -> None:
     with running_console(tmp_path, "--target", str(file), "--users", "4") as (process, address):
         console = ConsoleClient(address)
         wait_until(lambda: console.operations() > 10, "users work")
-        snapshot = console.ask("state")
+        snapshot = console.state()
         assert {one["name"]: one["own_name"] for one in snapshot["members"]} == {
             "proxy": "front", "node-1": "web-a", "node-2": "web-b", "store": "redis"
         }  # fmt: skip

@@ -58,7 +58,7 @@ def test_it_sees_what_is_killed_paused_and_added_outside_by_its_own_commands(
         return str(console.member(name)["state"])
 
     def type_command(do: str, argument: str = "") -> None:
-        why = console.ask("state")["refused"][f"{do} {argument}".strip()]
+        why = console.state()["refused"][f"{do} {argument}".strip()]
         command = ["sh", "-c", why["values"]["command"]]
 
         def works() -> bool:  # people try again: Docker can't pause each container at each moment
@@ -71,7 +71,7 @@ def test_it_sees_what_is_killed_paused_and_added_outside_by_its_own_commands(
 
     wait_until(lambda: console.operations() > 30, "its users have arrived", 110)
     wait_until(lambda: rate("node-2") > 0, "node-2 counts requests", 30)
-    assert console.ask("state")["cluster"]["url"] == compose.url
+    assert console.state()["cluster"]["url"] == compose.url
     assert (state("store"), console.member("node-1")["reaches_store"]) == ("unknown", True)
 
     status, refusal = console.answer("commands", {"do": "kill", "on": "node-2"})
@@ -93,14 +93,14 @@ def test_it_sees_what_is_killed_paused_and_added_outside_by_its_own_commands(
     type_command("resume", "node-1")
     wait_until(lambda: state("node-1") == "running", "it answers again", 30)
 
-    scale = console.ask("state")["refused"]["nodes 3"]["values"]["command"]
+    scale = console.state()["refused"]["nodes 3"]["values"]["command"]
     words = shlex.split(scale)
     assert words[:4] == ["docker", "compose", "--project-name", compose.name]
     compose(*words[4:])
     wait_until(lambda: state("node-3") == "running", "the page follows", 60)
-    assert console.ask("state")["figures"]["users_logged_out"] == 0
+    assert console.state()["figures"]["users_logged_out"] == 0
     console.ask("commands", {"do": "users", "to": "0"})
-    wait_until(lambda: console.ask("state")["load"]["state"] == "none", "its load is off", 30)
+    wait_until(lambda: console.state()["load"]["state"] == "none", "its load is off", 30)
 
 
 def test_a_session_is_followed_at_the_shop_and_at_each_node(console: ConsoleClient) -> None:
@@ -118,7 +118,7 @@ def test_it_follows_an_up_with_other_settings_that_does_not_name_it(compose: Com
 
     def shown() -> tuple[str, str]:
         try:
-            cluster = console.ask("state")["cluster"]
+            cluster = console.state()["cluster"]
         except OSError:
             return "", ""  # it starts again
         return str(cluster["store"]), str(cluster["policy"])

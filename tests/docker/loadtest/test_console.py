@@ -48,7 +48,7 @@ def test_a_container_is_killed_and_restarted_while_users_stay_logged_in(tmp_path
         console.assert_session_works("node-1")
         console.ask("commands", {"do": "undo"})
         wait_until(lambda: state("node-2") == "running", "the node is back", 60)
-        assert console.ask("state")["figures"]["users_logged_out"] == 0
+        assert console.state()["figures"]["users_logged_out"] == 0
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 130
     assert docker("ps", "--all", "--quiet", "--filter", f"label={LABEL}={project}") == []
