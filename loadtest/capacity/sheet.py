@@ -231,6 +231,11 @@ def not_valid_for(plan: CapacityPlan) -> tuple[str, ...]:
         "TLS, which costs the proxies more; pages for browsers, which cost the nodes more than JSON",
         "STORE_DURABILITY other than primary, encryption, append-only files",
         "a network: latency adds no CPU but more requests are open at a time, and a copy may be slower than here",
+        *(
+            []
+            if plan.is_one_machine
+            else ["a busy store: here each command wakes it, which is most of the CPU of a read; a busy one takes less"]
+        ),
         "one user or session with much of the load, which one primary and one node carry",
         "several regions: docs/capacity.md",
         store,
