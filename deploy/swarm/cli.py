@@ -20,6 +20,8 @@ from proxy import Balance
 from proxy.cli import UsageError
 
 DEFAULT_NAME = "sessions"
+_NONE = "none"
+"""The value of an option that takes back what an earlier `up` has set."""
 
 
 def _name_option(command: Command) -> Command:
@@ -84,7 +86,7 @@ def swarm() -> None:
 @click.option(
     "--change-store",
     is_flag=True,
-    help="Use another store than the last `up`: all users are logged out. --store-url '' is the Redis of the stack.",
+    help="Use another store than the last `up`: all users are logged out. --store-url none is the Redis of the stack.",
 )
 @click.option("--users", default="alice,bob,carol", metavar="NAMES", show_default=True, help="First users of the shop.")
 @click.option(
@@ -142,7 +144,7 @@ def up(
     not run, Swarm goes back to what was before.
 
     An option that is not given is as at the last `up`, also after `down`. Another --host or --trusted-proxy replaces
-    all of them, and '' means none; --set adds to what was set.
+    all of them, and `none` removes them; --set adds to what was set.
 
     \b
     Examples:
@@ -162,9 +164,9 @@ def up(
             "nodes": nodes,
             "balance": parse_balance(balance),
             "port": port,
-            "hosts": tuple(filter(None, hosts)),
-            "trusted_proxies": tuple(filter(None, trusted_proxies)),
-            "store_url": store_url,
+            "hosts": tuple(each for each in hosts if each != _NONE),
+            "trusted_proxies": tuple(each for each in trusted_proxies if each != _NONE),
+            "store_url": "" if store_url == _NONE else store_url,
             "store_machine": store_machine,
             "users": tuple(part.strip() for part in users.split(",")),
             "variables": parse_variables(settings),
@@ -215,7 +217,7 @@ def status(name: str) -> None:
 def down(name: str) -> None:
     """Remove the stack with its secrets and networks; return when it is gone.
 
-    The Redis keeps its volume, on its machine, and the folder of `up` keeps secrets and settings: `up` continues with them.
+    The Redis keeps its volume, on its machine, and the folder of `up` keeps secrets and settings: `up` goes on with both.
 
     Exit status: 0 it is gone; 1 there is none, or there was an error (in one line); 2 wrong usage.
     """

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from deploy.swarm.cli import swarm
 from deploy.swarm.settings import STACK
+from session_cluster import main
 
 DOCKER = """#!/bin/sh
 case "$1 $2 $3" in
@@ -46,7 +46,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def up(*words: str) -> dict[str, str]:
     """Start or update the stack. Return the variables that it got, and `conf`, the proxies' nginx.conf."""
-    done = CliRunner().invoke(swarm, ["up", "--image", "shop:1", *words], catch_exceptions=False)
+    done = CliRunner().invoke(main, ["swarm", "up", "--image", "shop:1", *words], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     exported = (Path(os.environ["PATH"]) / "deployed").read_text()
     variables = dict(re.findall(r"^export ([A-Z_]+)='(.*)'$", exported, re.MULTILINE))
@@ -57,7 +57,7 @@ def refuse(*words: str, status: int = 2) -> str:
     """Return the error of `up`, which must be one line and deploy nothing."""
     deployed = Path(os.environ["PATH"]) / "deployed"
     before = deployed.read_text() if deployed.exists() else None
-    done = CliRunner().invoke(swarm, ["up", "--image", "shop:1", *words], catch_exceptions=False)
+    done = CliRunner().invoke(main, ["swarm", "up", "--image", "shop:1", *words], catch_exceptions=False)
     assert done.exit_code == status, done.output
     (line,) = done.output.strip().splitlines()
     assert (deployed.read_text() if deployed.exists() else None) == before
@@ -76,19 +76,19 @@ def test_an_option_that_is_not_given_is_as_at_the_last_up() -> None:
         "NODE_MEMORY": "1G",
     }
     assert all(text in later["conf"] for text in ("least_conn", "shop.example", "www.example", "192.0.2.7"))
-    CliRunner().invoke(swarm, ["down"], catch_exceptions=False)
+    CliRunner().invoke(main, ["swarm", "down"], catch_exceptions=False)
     assert up()["NODES"] == "6", "also after the stack was removed"
 
 
 def test_given_options_replace_those_of_the_last_up_and_empty_ones_go_back_to_defaults() -> None:
     up(*shlex.split("--host shop.example --trusted-proxy 192.0.2.7 --set NODE_WORKERS=2 --set SESSION_NAME=sid"))
-    later = up(*shlex.split("--host www.example --trusted-proxy '' --set NODE_WORKERS= --set LOG_LEVEL=debug"))
+    later = up(*shlex.split("--host www.example --trusted-proxy none --set NODE_WORKERS= --set LOG_LEVEL=debug"))
     assert "shop.example" not in later["conf"]
     assert "192.0.2.7" not in later["conf"]
     assert "www.example" in later["conf"]
     assert "NODE_WORKERS" not in later
     assert (later["SESSION_NAME"], later["LOG_LEVEL"]) == ("sid", "debug")
-    assert "www.example" not in up("--host", "")["conf"]
+    assert "www.example" not in up("--host", "none")["conf"]
 
 
 def test_the_store_stays_until_another_one_is_asked_for_in_so_many_words() -> None:
@@ -99,9 +99,9 @@ def test_the_store_stays_until_another_one_is_asked_for_in_so_many_words() -> No
     assert (later["REDIS_REPLICAS"], later["STORE_INTERNAL"]) == ("0", "false")
     assert later["STORE_URL_VERSION"] == first["STORE_URL_VERSION"]
     up("--store-url", OUTSIDE)
-    for url in ("rediss://me:s3cret@other.example/0", ""):
+    for url in ("rediss://me:s3cret@other.example/0", "none"):
         assert refuse("--store-url", url) == f"--store-url {changed}"
-    own = up("--store-url", "", "--change-store")
+    own = up("--store-url", "none", "--change-store")
     assert own["STORE_NETWORK"] != first["STORE_NETWORK"], "Swarm would leave it as it is"
     assert (own["REDIS_REPLICAS"], own["STORE_INTERNAL"], own["REDIS_MACHINE"]) == ("1", "true", "m1")
     assert refuse("--store-url", OUTSIDE) == f"--store-url {changed}"
@@ -112,7 +112,7 @@ def test_the_store_stays_until_another_one_is_asked_for_in_so_many_words() -> No
 
 def test_the_store_stays_on_its_machine_where_the_next_up_is_run_on_another(engine: Path) -> None:
     assert up()["REDIS_MACHINE"] == "m1"
-    CliRunner().invoke(swarm, ["down"], catch_exceptions=False)
+    CliRunner().invoke(main, ["swarm", "down"], catch_exceptions=False)
     script = engine / "docker"
     script.write_text(script.read_text().replace("echo m1 ;;", "echo m2 ;;"))
     assert up()["REDIS_MACHINE"] == "m1"
