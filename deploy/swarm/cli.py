@@ -217,7 +217,7 @@ def status(name: str) -> None:
 def down(name: str) -> None:
     """Remove the stack with its secrets and networks; return when it is gone.
 
-    The Redis keeps its volume, on its machine, and the folder of `up` keeps secrets and settings: `up` goes on with both.
+    The Redis keeps its volume, on its machine, and the folder of `up` the secrets and settings: `up` goes on with them.
 
     Exit status: 0 it is gone; 1 there is none, or there was an error (in one line); 2 wrong usage.
     """
