@@ -3,7 +3,7 @@
 Only an `Adapter` knows the interface, so another application needs only another adapter.
 """
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
@@ -12,6 +12,12 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from loadtest.history import Action, OpOutcome
+
+
+def last_node(lines: Sequence[str]) -> str:
+    """Return the node that answered, from the lines of the header that names it: of several, as nginx's
+    $upstream_addr has them after a second try, the last."""
+    return printable(", ".join(lines)).rpartition(", ")[2]
 
 
 def printable(text: str) -> str:

@@ -17,7 +17,18 @@ from loadtest.browser import Browser
 from loadtest.claims.claim import Lacks
 from loadtest.conversation import Conversation
 from loadtest.history import Action
-from loadtest.http import ADDRESS, Adapter, Answer, HttpInterface, Operation, Request, Response, is_address, printable
+from loadtest.http import (
+    ADDRESS,
+    Adapter,
+    Answer,
+    HttpInterface,
+    Operation,
+    Request,
+    Response,
+    is_address,
+    last_node,
+    printable,
+)
 from nodes.sessions import Lifetime
 
 _TIMEOUT = 10.0
@@ -229,7 +240,7 @@ def converse(target: Target, talk: Conversation) -> Reply:
     main = next(hop for hop in hops if hop.request is talk.main)
     cookies = {name: pair for hop in hops for name, pair in hop.cookies.items()}
     session = cookies.get(target.session_cookie) or cookies.get(f"__Host-{target.session_cookie}", "")
-    node = printable(", ".join(main.response.header(target.adapter.node_header)))
+    node = last_node(main.response.header(target.adapter.node_header))
     return Reply(talk.main, main.response.status, answer, cookies, session, node, tuple(hops))
 
 

@@ -17,7 +17,7 @@ from msgspec import UNSET
 from loadtest.browser import Browser, Expectation
 from loadtest.conversation import Conversation
 from loadtest.history import GAVE_UP, STOPPED, Action, Op, OpOutcome, now
-from loadtest.http import Adapter, Answer, HttpInterface, Operation, Response, printable
+from loadtest.http import Adapter, Answer, HttpInterface, Operation, Response, last_node, printable
 
 _Browser = TypeVar("_Browser", bound=Browser)
 FRUIT = ("apple", "pear", "plum", "cherry")
@@ -186,7 +186,7 @@ class SessionUser(FastHttpUser):
                 status=0 if response is None else response.status_code,
                 shed=response is not None and response.status_code == 503 and _header(response, "Retry-After") != "",
                 error=answer.error,
-                node=_header(main, adapter.node_header),
+                node=last_node(_header_lines(main, adapter.node_header)),
                 upstream=_header(main, "X-Upstream"),
                 upstream_status=_header(main, "X-Upstream-Status"),
                 expected_user=expected_user,

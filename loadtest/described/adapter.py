@@ -221,9 +221,9 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def _look_after(self, spec: RequestSpec, request: Request, response: Response, account: str) -> Exchange:
         """Return the requests of the look that a write redirects to."""
-        look = Operation(Action.LOOK)
+        look, own, trail = Operation(Action.LOOK), self.requests.look, list[str]()
         try:
-            last = yield from self._follow(request, response)
+            last = yield from self._follow(request, response, trail=trail)
         except NotShown as error:
             return Answer(OpOutcome.UNKNOWN, error=str(error))
         if isinstance(last, Answer):
@@ -231,6 +231,8 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
         shown = Page(last)
         if matches(self.anonymous, shown):
             return _nobody(look.action, may_fail=False)
+        if spec.user is None and spec.logged_in is None and is_same_page(trail[-1], as_sent(own.path)):
+            spec = msgspec.structs.replace(spec, user=own.user, logged_in=own.logged_in)  # or it passes for this user's
         return self._read(spec, look, account, shown)
 
     @property
@@ -259,13 +261,20 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
         return token or Answer(OpOutcome.FAIL, error=f"no token from {page}: it has none")
 
     def _follow(
-        self, request: Request, response: Response, *, follow: bool = True, before: bool = False
+        self,
+        request: Request,
+        response: Response,
+        *,
+        follow: bool = True,
+        before: bool = False,
+        trail: list[str] | None = None,
     ) -> Generator[Request, Response, Response | Answer]:
-        """Follow redirects to the last answer. Return an answer where they end with an error, or for nobody. Raises
-        NotShown."""
-        hops = 0
+        """Follow redirects to the last answer, and note their paths in `trail`. Return an answer where they end with an
+        error, or for nobody. Raises NotShown."""
+        trail = [] if trail is None else trail
         while follow and (path := self._goes_to(request, response)) is not None:
-            if (hops := hops + 1) > MOST_REDIRECTS:
+            trail.append(path)
+            if len(trail) > MOST_REDIRECTS:
                 return Answer(OpOutcome.UNKNOWN, error=_too_many(response))
             where = resolve_location(self.url + request.path, _location(response))
             target = path if where is None else where.target

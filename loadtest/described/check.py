@@ -15,7 +15,7 @@ from loadtest.conversation import NO_COOKIE, Conversation
 from loadtest.described.adapter import REDIRECTS
 from loadtest.described.file import ACTIONS, RequestSpec
 from loadtest.described.paths import decode, resolve_location
-from loadtest.described.readings import NotShown
+from loadtest.described.readings import NotShown, Page, find_name
 from loadtest.described.users import certificate_hint, make_users
 from loadtest.history import Action
 from loadtest.http import Answer, Operation, Response, printable
@@ -100,6 +100,7 @@ class _Visit:
         self._added = False
         self._redirects = False  # whether look redirects a user who is logged in
         self._changed = False  # whether an answer between login and logout brought another value of the cookie
+        self._hiding: list[str] = []  # requests whose pages show the user, who is not read
         self._replies: list[Reply] = []
 
     def make(self) -> None:
@@ -166,6 +167,8 @@ class _Visit:
         reply = converse(self._target, Conversation(exchange, self._browser, operation.action))
         self._changed |= name != "login" and self._browser.sending().cookie != before
         self._replies.append(reply)
+        if name in {"count", "add", "read"} and name not in self._hiding and self._hides_user(spec, reply):
+            self._hiding.append(name)
         error = reply.answer.error
         if not error and name != "logout" and reply.answer.outcome != "ok":
             error = "nobody is logged in, so nothing was done"
@@ -178,6 +181,15 @@ class _Visit:
                 if line not in lines:
                     lines.append(line)
         return not error
+
+    def _hides_user(self, spec: RequestSpec, reply: Reply) -> bool:
+        """Return whether an answer whose values are read shows the user where `look` does, and is not read so."""
+        user = self._target.adapter.requests.look.user
+        if user is None or reply.answer.user is not UNSET or not (spec.counter or spec.items):
+            return False
+        with suppress(NotShown):
+            return find_name(user, Page(reply.hops[-1].response)) == self._account
+        return False
 
     def _judge_visitor(self, reply: Reply) -> str:
         user = reply.answer.user
@@ -281,6 +293,9 @@ class _Visit:
         for write, value, sight in (("count", "counter", Sight.COUNTS), ("add", "items", Sight.ADDS)):
             if getattr(requests, write) is not None and {sight, Kind.UPDATE_LOST} & self._target.lacks.keys():
                 yield f"{write}: no answer shows the {value}, so nobody can tell whether one is lost: give {value}"
+        for hiding in self._hiding:
+            why = "or another session's page passes for one with lost updates"
+            yield f"{hiding}: its answer shows the user, too: give user as in look, {why}"
         if requests.logout is None:
             yield "logout: without it no logouts are checked"
         if file.node_header is None:

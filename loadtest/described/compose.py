@@ -45,6 +45,7 @@ class ServicesCluster(DescribedCluster):
         """Those of containers of the project: of these the anonymous ones have no label."""
         self._is_ours = False
         """Whether the project was started by this object."""
+        self._is_built = False
 
     @property
     def _engine(self) -> Engine:
@@ -116,7 +117,9 @@ class ServicesCluster(DescribedCluster):
         self._set_up()
         self._volumes, self._mounted, self._is_ours = self._list_volumes(), set(), True
         self._note()
-        self._compose("up", "--no-start", timeout=_SECONDS_TO_MAKE)  # builds and pulls images, the first time
+        build = () if self._is_built else ("--build",)  # what the sources are now, once for all runs
+        self._compose("up", "--no-start", *build, timeout=_SECONDS_TO_MAKE)
+        self._is_built = True
         self._compose("up", "--detach", timeout=self.runtime.start_timeout)
 
     def _list_own(self) -> dict[str, Any]:

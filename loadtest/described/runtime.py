@@ -89,14 +89,15 @@ class DescribedCluster(ABC):
             return f"the runtime {self.runtime.kind} can't {ability}"
         names = self.find(on)
         if not names:
-            role = on.partition("-")[0]
-            have = len(self.find(role))
-            return f"it needs {on}, and runtime.roles.{role} gives {have}" if have else f"runtime.roles names no {on}"
+            role = Role(on.partition("-")[0])
+            if not (have := len(self.find(role))):
+                return f"runtime.roles names no {on}"
+            return f"it needs {'the only ' if on == role else ''}{on}, and runtime.roles.{role} gives {have}"
         return next(filter(None, (self._refuse(ability, name) for name in names)), "")
 
     def find(self, on: str) -> list[str]:
-        """Return the member of this name, or the members with this role."""
-        return [name for name in self.own_names() if name == on or (on in set(Role) and role_of(name) == on)]
+        """Return the member of this name, or all members with a Role."""
+        return [name for name in self.own_names() if (role_of(name) == on if isinstance(on, Role) else name == on)]
 
     @property
     def spec(self) -> ClusterSpec:
@@ -208,13 +209,21 @@ class DescribedCluster(ABC):
 
     def wait_ready(self, timeout: float = 30.0, *, starting: bool = False) -> None:
         waiting = [member.name for member in self.members() if member.state is MemberState.RUNNING]
+        # One that runs may not answer yet, and proxies take turns: each node gets its turn.
+        turns = 2 * self.node_count + 1 if starting else 1
+        answered = 0
 
         def all_ready() -> bool:
             if starting:
                 self._require_alive()
             waiting[:] = [name for name in waiting if not self._is_ready(name)]
-            if waiting or answers(self.url, http.client.INTERNAL_SERVER_ERROR):
-                return not waiting
+            nonlocal answered
+            if waiting:
+                return False
+            if answers(self.url, http.client.INTERNAL_SERVER_ERROR):
+                answered += 1
+                return answered >= turns
+            answered = 0
             if starting and (why := self._find_silence()):
                 raise ClusterError(f"{self.description.where('url')}: {self.url} can't answer: {why}")
             return False

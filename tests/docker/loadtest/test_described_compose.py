@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from deploy import ClusterError, MemberState, Role
 from deploy.ports import free_ports
@@ -93,6 +94,24 @@ def test_a_project_is_started_broken_scaled_repaired_and_removed(project: ShopPr
         faults.scale(3).undo(cluster)
         assert cluster.node_count == 2
     assert project.left() == []
+
+
+def test_what_was_changed_since_the_image_was_built_is_built_again(project: ShopProject) -> None:
+    folder = project.folder / "shop"
+    (folder / "Dockerfile").write_text("FROM python:3.13-slim\nCOPY app.py /app/app.py\n")
+    text = (folder / "compose.yaml").read_text()
+    text = text.replace("image: python:3.13-slim", "build: .").replace('    volumes: ["./app.py:/app/app.py:ro"]\n', "")
+    (folder / "compose.yaml").write_text(text)
+    source, shown = folder / "app.py", []
+    page = source.read_text()
+    try:
+        for value in ("before", "after"):
+            source.write_text(page.replace('return 200, {}, ""', f'return 200, {{"is": "{value}"}}, ""', 1))
+            with make(project):
+                shown.append(requests.get(f"http://127.0.0.1:{project.port}/", timeout=10).json())
+    finally:
+        subprocess.run(["docker", "image", "rm", f"{project.name}-web"], check=False, capture_output=True)
+    assert shown == [{"is": "before"}, {"is": "after"}]
 
 
 def test_an_address_that_no_container_publishes_is_said_at_once(project: ShopProject) -> None:

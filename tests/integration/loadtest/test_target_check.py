@@ -106,6 +106,16 @@ def test_a_cookie_that_never_changes_is_said_where_the_file_has_it_change(tmp_pa
     assert "cookie_changes: no answer brought another value of sid; leave it out" in " ".join(printed.split())
 
 
+def test_a_page_whose_user_is_not_read_is_a_hint(tmp_path: Path) -> None:
+    status, printed = check(tmp_path, PlainShop())
+    assert "shows the user, too" not in " ".join(printed.split())
+    elsewhere = ('path = "/"\nuser', 'path = "/?view=all"\nuser')  # so that the page behind a write is another one
+    unread = ('user = { css = "#user" }\ncounter = { css = "#count", a', 'counter = { css = "#count", a')
+    status, printed = check(tmp_path, PlainShop(), elsewhere, unread)
+    assert status == 0
+    assert "count: its answer shows the user, too: give user as in look" in " ".join(printed.split())
+
+
 def test_a_header_for_the_node_that_no_answer_has_is_a_hint(tmp_path: Path) -> None:
     status, printed = check(tmp_path, PlainShop(), ('cookie = "sid"', 'cookie = "sid"\nnode_header = "X-Backend"'))
     assert status == 0

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtest.history import RENEWALS, Action, OpOutcome
-from loadtest.http import Answer, HttpInterface, Operation
+from loadtest.http import Answer, HttpInterface, Operation, last_node
 
 INTERFACE = HttpInterface()
 
@@ -61,3 +61,11 @@ def test_any_bytes_are_read_without_an_exception(action: Action, status: int, bo
     answer = INTERFACE.read(Operation(action), status, body)
     assert answer.outcome is not OpOutcome.OK or not answer.error
     assert answer.outcome is OpOutcome.UNKNOWN or status < 500
+
+
+@pytest.mark.parametrize(
+    ("lines", "node"),
+    [([], ""), (["node-1"], "node-1"), (["10.0.0.5:3000, 10.0.0.6:3000"], "10.0.0.6:3000"), (["a", "b"], "b")],
+)
+def test_of_several_nodes_the_last_one_answered(lines: list[str], node: str) -> None:
+    assert last_node(lines) == node

@@ -582,6 +582,23 @@ def test_the_page_that_a_write_redirects_to_is_a_look_of_its_own() -> None:
     assert look.answer == Answer(OK, "alice", 1234)
 
 
+@pytest.mark.parametrize(
+    ("location", "shown"), [("/", Answer(OK, "bob", 7)), ("/other", Answer(OK, visits=7))], ids=["look", "other page"]
+)
+def test_the_page_of_another_user_behind_a_write_is_told_from_one_with_lost_updates(
+    location: str, shown: Answer
+) -> None:
+    browser = Browser("alice-1", "sid")
+    browser.receive(["sid=one"], browser.sending(), Action.LOGIN)
+    to = adapter(count={"counter": {"css": "#n"}})
+    write = Conversation(to.exchange(Operation(Action.VISIT), "alice", "", browser.value), browser, Action.VISIT)
+    write.take(Response(302, b"", lambda name: [location] if name == "Location" else []))
+    look = write.look()
+    assert look is not None
+    look.take(Response(200, b"<b id=user>bob</b><i id=n>7</i>", lambda _: []))
+    assert look.answer == shown
+
+
 def test_a_write_whose_page_finds_nobody_was_carried_out_all_the_same() -> None:
     browser = Browser("alice-1", "sid")
     browser.receive(["sid=one"], browser.sending(), Action.LOGIN)

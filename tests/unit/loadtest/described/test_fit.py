@@ -65,6 +65,8 @@ def test_an_outage_is_a_kill_where_nothing_can_pause_and_a_cut_behind_a_proxy(tm
     [
         ("scale", ALL.replace(', scale = "true {nodes}"', ""), LOGOUT, "the runtime commands has no action scale"),
         ("kill-node", ALL.replace('"a", "b"', '"a"'), LOGOUT, "it needs node-2, and runtime.roles.node gives 1"),
+        ("slow-store", ALL.replace('store = ["redis"]', 'store = ["redis", "replica"]'), LOGOUT,
+         "it needs the only store, and runtime.roles.store gives 2"),
         ("kill-node", ALL.replace(' restart = "true",', ""), LOGOUT, "the runtime commands has no action restart"),
         ("kill-node", "", LOGOUT, "the file has no runtime"),
         ("concurrent-writes", ALL, LOGOUT, "the file has no request count or add"),
