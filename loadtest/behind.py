@@ -54,6 +54,9 @@ def find_requests(evidence: Iterable[Evidence], operations: Iterable[Op]) -> Map
         of_kind = [one for one in earlier if one.action in _BEFORE.get(kind, frozenset())]
         if kind is Kind.UPDATE_LOST and (twin := _find_twin(proof, writes[proof.session])) is not None:
             of_kind = [twin]
+        if kind is Kind.REVIVED and of_kind:  # a write in flight over the logout may have brought it back
+            end = of_kind[-1]
+            of_kind += [one for one in earlier if one.action in _WRITES and one.started < end.ended < one.ended][-1:]
         if kind is Kind.CROSSED and isinstance(proof.user, str):
             theirs = (one for one in logins[proof.user] if one.started < proof.ended and one.session != proof.session)
             own = (one for one in earlier if one.action is Action.LOGIN)

@@ -39,6 +39,15 @@ def test_a_revived_logout_has_its_answer_and_the_logout() -> None:
     )
 
 
+def test_a_revived_logout_has_the_write_that_was_in_flight_over_it() -> None:
+    logout = op(Action.LOGOUT, 2.0)
+    over = op(Action.VISIT, 2.3, started=1.9)
+    before, after = op(Action.VISIT, 1.8), op(Action.VISIT, 2.6, started=2.5)
+    operations = [before, logout, over, after, op(Action.LOOK, 3.0)]
+    (found,) = find_requests([evidence(Kind.REVIVED, 3.0)], operations).values()
+    assert found.before == (logout, over)
+
+
 def test_a_lost_update_has_the_latest_acknowledged_writes() -> None:
     writes = [op(Action.VISIT, at) for at in (1.0, 1.5, 2.0)]
     failed = op(Action.VISIT, 2.5, outcome=OpOutcome.FAIL)
