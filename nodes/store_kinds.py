@@ -229,7 +229,8 @@ def _make_redis_stores(settings: SessionStoreSettings, budgets: Budgets) -> Stor
 
     # A lost change of password would bring the old one back, so it is a revocation.
     revocation = Durability.PRIMARY if durability is Durability.PRIMARY else Durability.EVERY_WRITE
-    rate_limits, accounts = make(RATE_LIMITS), make(ACCOUNTS, revocation)
+    # A failover may forget some guesses. Those of a login that waited for a replica in vain would count as wrong ones.
+    rate_limits, accounts = make(RATE_LIMITS, Durability.PRIMARY), make(ACCOUNTS, revocation)
     if settings.store is SessionStoreKind.EXPRESS:
         return Stores(ExpressStore(connections, f"{namespace}sess:", outage=outage), rate_limits, accounts)
     return Stores(make("session"), rate_limits, accounts)

@@ -97,7 +97,7 @@ def check_settings(environ: Mapping[str, str]) -> None:
         raise ClusterError(f"REDIS_MODE={mode} is for SESSION_STORE=redis, not for {store}: leave it out")
     if not _SUBNET.fullmatch(environ["STORE_SUBNET"]):
         given = environ["STORE_SUBNET"]
-        raise ClusterError(f"STORE_SUBNET must be the first three parts of a subnet, as in 172.31.77, not {given}")
+        raise ClusterError(f"STORE_SUBNET must be the first three parts of a subnet, as in 198.19.77, not {given}")
     env = Environment(environ)
     env.whole("MIN_REPLICAS", 0, 0, 2)
     _down_after(environ)

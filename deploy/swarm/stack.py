@@ -34,7 +34,7 @@ _FILES = {
 """Secrets and configurations of stack.yaml: the variable of the version, without its end, and the file."""
 _FOLDERS = ("node", "express", "store", "database", "proxy", "users", "operator", "servers", "sentinels")
 """Those that setup writes to."""
-_NO_SUBNET, _DOWN_AFTER = "172.31.77", 2.0  # of the servers that compose.yaml alone has
+_NO_SUBNET, _DOWN_AFTER = "198.19.77", 2.0  # of the servers that compose.yaml alone has
 _SECONDS_TO_DEPLOY, _SECONDS_TO_END = 120.0, 120.0
 _SECONDS_TO_BEGIN = 10.0
 _DIGITS_OF_VERSION = 12

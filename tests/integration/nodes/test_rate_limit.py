@@ -50,6 +50,21 @@ def test_concurrent_guesses_are_counted_over_all_nodes_apart_from_sessions(
     assert sessions.count() == 1
 
 
+def test_counters_wait_for_no_replica(quick: Callable[[Settings], Settings], server: Valkey) -> None:
+    """A login that waited for one in vain would be repeated, and each of them would count."""
+    settings = Settings(
+        node_name="n",
+        secrets=(SECRET,),
+        store=SessionStoreKind.REDIS,
+        redis_url=server.url,
+        durability="every_write",
+        replicas=1,
+    )
+    app = create_app(quick(settings))
+    assert attempt_login(app.test_client()).status_code == 401
+    assert attempt_login(app.test_client(), password=PASSWORD).status_code == 503  # its session has no replica
+
+
 def test_simultaneous_logins_do_not_wait_for_the_disk_one_after_another(
     quick: Callable[[Settings], Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """The settings that `setup` accepts and refuses, the files that it writes, and what a cluster overrides."""
 
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def test_valid_settings_are_accepted(settings: dict[str, str]) -> None:
         ({"SESSION_STORE": "file", "STORE_OUTAGE": "wait"}, "nodes wait only for a Redis"),
         ({**SENTINEL, "DOWN_AFTER": "0.1"}, "DOWN_AFTER must be"),
         ({**SENTINEL, "MIN_REPLICAS": "3"}, "MIN_REPLICAS must be"),
-        ({"STORE_SUBNET": "172.31.77.0/24"}, "must be the first three parts"),
+        ({"STORE_SUBNET": "198.19.77.0/24"}, "must be the first three parts"),
         ({"STORE_SUBNET": "172.31.256"}, "must be the first three parts"),
     ],
 )
@@ -66,6 +67,12 @@ def test_invalid_settings_are_refused_in_one_line(settings: dict[str, str], mess
         check_settings(DEFAULTS | settings)
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("pool", ["172.17.0.0/16", "172.18.0.0/15", "172.20.0.0/14", "172.24.0.0/13", "192.168.0.0/16"])
+def test_the_subnet_is_none_that_the_engine_gives_to_other_networks(pool: str) -> None:
+    """It takes them in turns, and refuses one that overlaps."""
+    assert not ip_network(f"{DEFAULTS['STORE_SUBNET']}.0/24").overlaps(ip_network(pool))
 
 
 def test_the_example_lists_every_setting_with_its_default() -> None:
