@@ -225,7 +225,8 @@ def down(name: str) -> None:
     def work(console: Console) -> None:
         stack = Stack(name)
         stack.require_manager()
-        _require_services(stack)
+        if not {"node", "proxy"} <= {one.name for one in _require_services(stack)}:
+            raise ClusterError(f"{name} is another stack: it has no services node and proxy; use `docker stack rm`")
         machine = stack.redis_machine()
         with console.status("removing"):
             stack.remove()

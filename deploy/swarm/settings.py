@@ -1,6 +1,5 @@
 """The settings that stack.yaml is deployed with: their checks, and the file that keeps them for the next deployment."""
 
-import json
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -157,7 +156,7 @@ def parse_variables(texts: Iterable[str]) -> dict[str, str]:
         if not (name and equals):
             raise SpecError(f"--set must be NAME=VALUE, not {text!r}")
         if name not in known:
-            hint = did_you_mean(name, known) or ": see deploy/swarm/stack.yaml"
+            hint = did_you_mean(name, known - set(_OPTIONS)) or ": see deploy/swarm/stack.yaml"
             raise SpecError(f"{name!r} is not a setting of the stack{hint}")
         if option := _OPTIONS.get(name) or ("the files of --state" if name.endswith(_VERSION) else ""):
             raise SpecError(f"--set cannot change {name}: it follows from {option}")
@@ -201,14 +200,16 @@ def _read_kept(folder: Path) -> dict[str, Any]:
     """Return the settings of the last deployment with the folder; none before the first. Raises ClusterError."""
     path = folder / _KEPT
     try:
-        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        urls = [(folder / each).read_text(encoding="utf-8") for each in (STORE_URL, OWN_URL)] if kept else ["", ""]
+        kept = msgspec.json.decode(path.read_bytes(), type=dict[str, Any]) if path.exists() else {}
+        msgspec.convert(kept.get("variables", {}), dict[str, str])
+        has_url = (folder / STORE_URL).exists()  # also where only the settings are gone
+        urls = [(folder / each).read_text(encoding="utf-8") for each in (STORE_URL, OWN_URL)] if has_url else ["", ""]
     except OSError as error:
         raise ClusterError(f"folder {folder} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, msgspec.MsgspecError) as error:
         raise ClusterError(f"{path} is damaged: {error}; remove it, and give all options again") from None
     used, own = urls
-    return {**kept, "store_url": "" if used == own else used} if kept else {}
+    return {**kept, "store_url": "" if used == own else used} if used else kept
 
 
 def _require_store(kept: Mapping[str, Any], chosen: StackSettings) -> None:
@@ -216,7 +217,7 @@ def _require_store(kept: Mapping[str, Any], chosen: StackSettings) -> None:
     consequence = "names another store, which has none of the sessions: add --change-store if that is intended"
     if chosen.store_url != kept.get("store_url", chosen.store_url):
         raise SpecError(f"store_url {consequence}")
-    if not chosen.store_url and chosen.store_machine != kept.get("store_machine", chosen.store_machine):
+    if chosen.store_machine != kept.get("store_machine", chosen.store_machine):
         raise SpecError(f"store_machine {consequence}")
 
 

@@ -117,20 +117,28 @@ class Stack:
         return "" if found in ([], ["none"]) else found[0]
 
     def deploy(self, settings: StackSettings, folder: Path, *override: Path, nginx_conf: str = "") -> None:
-        """Write the missing secrets and the configurations into `folder`, and deploy what they say."""
+        """Write the missing secrets and the configurations into `folder`, and deploy what they say. Unless the engine
+        refuses them, the settings are kept for the next deployment."""
         machines = self.machines()
         if not settings.store_url:
             here = self.engine.docker("info", "--format", "{{.Name}}").strip()
-            chosen = settings.store_machine or self.redis_machine() or here
-            if chosen not in machines:
-                raise ClusterError(f"the swarm has no machine {chosen!r}: it has {', '.join(sorted(machines))}")
-            settings = replace(settings, store_machine=chosen)
+            settings = replace(settings, store_machine=settings.store_machine or self.redis_machine() or here)
+        if (chosen := settings.store_machine) and chosen not in machines:
+            raise ClusterError(f"the swarm has no machine {chosen!r}: it has {', '.join(sorted(machines))}")
+        url = folder / STORE_URL
+        before = url.read_text(encoding="utf-8") if url.exists() else ""
         hosts = (*machines, *filter(None, machines.values()), *settings.hosts)
         write_files(settings, folder, hosts, nginx_conf)
         variables = make_variables(settings, folder)
         files = [word for file in (STACK, *override) for word in ("--compose-file", str(file))]
         words = ("stack", "deploy", "--prune", "--resolve-image", settings.resolve_image, *files)
-        Engine(variables, self.engine.host).docker(*words, self.name, timeout=_SECONDS_TO_DEPLOY)
+        try:
+            Engine(variables, self.engine.host).docker(*words, self.name, timeout=_SECONDS_TO_DEPLOY)
+        except ClusterError:
+            if before:
+                write_atomically(url, before)
+            raise
+        write_settings(settings, folder)
         self._begun = time.monotonic()
 
     def update_image(self, service: str, image: str) -> None:
@@ -238,8 +246,8 @@ def make_variables(settings: StackSettings, folder: Path) -> dict[str, str]:
 
 
 def write_files(settings: StackSettings, folder: Path, hosts: Sequence[str], nginx_conf: str = "") -> None:
-    """Write what becomes secrets and configurations, and the settings for the next deployment; secrets that are there
-    stay. `nginx_conf` replaces that of the settings. Raises ClusterError."""
+    """Write what becomes secrets and configurations; secrets that are there stay. `nginx_conf` replaces that of the
+    settings. Raises ClusterError."""
     try:
         for name in _FOLDERS:
             (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -248,7 +256,6 @@ def write_files(settings: StackSettings, folder: Path, hosts: Sequence[str], ngi
         write_secrets(list(settings.users), _NO_SUBNET, _DOWN_AFTER, folder)
         own = (folder / OWN_URL).read_text(encoding="utf-8")
         write_atomically(folder / STORE_URL, settings.store_url or own)
-        write_settings(settings, folder)
         write_atomically(folder / "proxy" / "nginx.conf", nginx_conf or _render(settings, hosts))
     except OSError as error:
         raise ClusterError(f"folder {folder} cannot be written: {error.strerror}") from error
@@ -275,4 +282,6 @@ def read_users(folder: Path) -> dict[str, str]:
         users: dict[str, str] = json.loads((folder / "users" / "passwords.json").read_text(encoding="utf-8"))["users"]
     except OSError as error:
         raise ClusterError(f"folder {folder} has no users: {error.strerror}") from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise ClusterError(f"{folder / 'users' / 'passwords.json'} is damaged: {error}") from error
     return users

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from deploy.cli import program_options
 from deploy.files import write_json
@@ -38,6 +39,24 @@ def _parse_sizes(text: str) -> tuple[int, ...]:
     if len(sizes) != 2 or sizes[0] >= sizes[1]:
         raise ValueError(f"must be two ascending sizes, such as 120k,400k, not {text!r}")
     return sizes
+
+
+_MEASURING = {
+    "store": "--store",
+    "data_bytes": "--bytes",
+    "quick": "--quick",
+    "sizes": "--check",
+    "nginx": "--nginx",
+    "store_server": "--store-server",
+}
+"""Parameters that say what is measured, and how: the option of each."""
+
+
+def _find_given(parameters: Mapping[str, str]) -> list[str]:
+    """Return the options of parameters that are not defaults."""
+    context = click.get_current_context()
+    given = (name for name in parameters if context.get_parameter_source(name) is not ParameterSource.DEFAULT)
+    return [parameters[name] for name in given]
 
 
 COUNT = Quantity("count", parse_count)
@@ -158,8 +177,8 @@ def capacity(
     )
     if workload.active > workload.sessions:
         raise click.UsageError(f"--active must be at most the number of sessions, {workload.sessions:,}")
-    if earlier is not None and (quick or sizes is not None):
-        raise click.UsageError("--from measures nothing; leave out --quick and --check")
+    if earlier is not None and (measuring := _find_given(_MEASURING)):
+        raise click.UsageError(f"--from measures nothing, and has its store; leave out {' and '.join(measuring)}")
     if store != "sql" and workload.replicas >= workload.zones:
         raise click.UsageError(f"--replicas must be below the number of zones, {workload.zones}: each copy has its own")
     require_writable(record)

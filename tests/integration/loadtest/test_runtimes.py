@@ -140,13 +140,13 @@ ready = "test -e up"
 
 
 NO_PORT = "sh -c 'echo no port >&2' &"
-ENDS = "echo running > state; (sleep 0.1; echo no port; echo ended > state) &"
-BOTH = 'state = "cat state || echo running"\nlog = "echo no port"'
+STATE = 'state = "touch seen; cat state || echo running"'
+UNTIL_SEEN = "for n in $(seq 500); do test -e seen && break; sleep 0.02; done"
+ENDS = f"echo running > state; rm -f seen; ({UNTIL_SEEN}; echo no port; echo ended > state) &"
+BOTH = f'{STATE}\nlog = "echo no port"'
 
 
-@pytest.mark.parametrize(
-    ("restart", "more"), [(NO_PORT, ""), (ENDS, 'state = "cat state || echo running"'), (ENDS, BOTH)]
-)
+@pytest.mark.parametrize(("restart", "more"), [(NO_PORT, ""), (ENDS, STATE), (ENDS, BOTH)])
 def test_a_member_that_ends_after_its_restart_is_said_long_before_the_timeout(
     tmp_path: Path, restart: str, more: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

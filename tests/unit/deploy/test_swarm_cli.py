@@ -105,6 +105,11 @@ def test_a_stack_that_is_not_there_is_named(engine: Path, command: str) -> None:
     assert "the swarm has no stack shop: start it with" in run(command, "--name", "shop")
 
 
+def test_a_stack_of_others_is_not_removed(engine: Path) -> None:
+    answer(engine, services="sessions_web\\t3/3\\n")
+    assert "sessions is another stack: it has no services node and proxy" in run("down")
+
+
 def test_status_fails_where_a_task_is_missing(engine: Path) -> None:
     answer(engine, services="sessions_node\\t2/3\\n")
     (engine / "docker").write_text(

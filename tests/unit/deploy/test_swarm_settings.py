@@ -129,9 +129,49 @@ def test_kept_settings_that_are_damaged_are_named() -> None:
     up()
     kept = Path("swarm-sessions/settings.json")
     document = json.loads(kept.read_text())
-    for text in ("{", json.dumps(document | {"nodes": "many"})):
+    changes: tuple[dict[str, object], ...] = (
+        {"nodes": "many"},
+        {"variables": None},
+        {"variables": []},
+        {"variables": {"NODE_WORKERS": 2}},
+    )
+    for text in ("{", "[]", "[1]", "null", '"x"', *(json.dumps(document | change) for change in changes)):
         kept.write_text(text)
         assert refuse(status=1).startswith("swarm-sessions/settings.json is damaged: ")
+
+
+def test_the_store_stays_where_the_other_settings_are_gone() -> None:
+    up("--store-url", OUTSIDE)
+    Path("swarm-sessions/settings.json").unlink()
+    assert up()["REDIS_REPLICAS"] == "0"
+    assert Path("swarm-sessions/node/store-url").read_text() == OUTSIDE
+    assert "add --change-store" in refuse("--store-url", "none")
+
+
+def test_what_the_engine_refuses_is_not_kept(engine: Path) -> None:
+    up()
+    files = [Path("swarm-sessions") / name for name in ("settings.json", "node/store-url")]
+    before = [file.read_text() for file in files]
+    script = engine / "docker"
+    text = script.read_text()
+    script.write_text(text.replace('"stack deploy "*) ', '"stack deploy "*) echo "no" >&2; exit 1; '))
+    assert refuse("--set", "NODE_WORKERS=3", "--store-url", OUTSIDE, "--change-store", status=1) == "docker stack: no"
+    assert [file.read_text() for file in files] == before
+    script.write_text(text)
+    assert up()["REDIS_REPLICAS"] == "1"
+
+
+def test_the_machine_of_the_store_is_guarded_and_known_while_another_store_is_used() -> None:
+    up("--store-url", OUTSIDE)
+    assert "add --change-store" in refuse("--store-machine", "m2")
+    assert "has no machine 'nowhere'" in refuse("--store-machine", "nowhere", "--change-store", status=1)
+
+
+def test_damaged_passwords_are_said_in_one_line() -> None:
+    up()
+    Path("swarm-sessions/users/passwords.json").write_text("{")
+    done = CliRunner().invoke(main, ["swarm", "up", "--image", "shop:1"], catch_exceptions=False)
+    assert (done.exit_code, "passwords.json is damaged" in done.output) == (1, True)
 
 
 def test_a_kept_variable_that_is_wrong_now_can_be_set_again() -> None:
