@@ -10,9 +10,8 @@ import pytest
 from nodes.sessions import Budgets, StoreUnavailable
 from nodes.sessions.stores.lookup import Resolver
 from nodes.sessions.stores.redis.address import Address, ServerList
-from nodes.sessions.stores.redis.failover import FailoverConnections
+from nodes.sessions.stores.redis.failover import Call, FailoverConnections
 from nodes.sessions.stores.redis.lease import Lease, Opinion
-from nodes.sessions.stores.redis.retry import Call
 from nodes.sessions.stores.redis.sentinel import SentinelConnections
 from tests.unit.sessions.test_redis_lease import PRIMARY, UP
 

@@ -17,8 +17,7 @@ from redis.crc import key_slot
 
 from .address import Address, to_address
 from .connection import Command, NotApplied, ServerConnections
-from .failover import PAUSE, FailoverConnections
-from .retry import Call
+from .failover import PAUSE, Call, FailoverConnections
 
 _REDIRECTIONS = 4
 """Maximum number of redirections in one attempt: enough for a slot that moves twice meanwhile."""

@@ -14,7 +14,7 @@ from ...choices import Choice, choice
 from ...store import StoreUnavailable
 from ..forks import reset_in_children
 from .connection import Command, CommandExecutor
-from .retry import Call
+from .failover import Call
 
 _RETRY_INTERVAL = 0.05
 """Seconds between two attempts of the one request that probes the store."""

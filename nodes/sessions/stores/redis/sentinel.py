@@ -18,9 +18,8 @@ import redis
 from ...store import Budgets, StoreUnavailable
 from .address import Address, ServerList, to_address
 from .connection import ROLE, Command, NotApplied, ServerConnections
-from .failover import GRACE, FailoverConnections
+from .failover import GRACE, Call, FailoverConnections, lacks_replicas
 from .lease import Lease, Opinion, vote_of
-from .retry import Call, lacks_replicas
 
 _TRUST_SECONDS = 1.0
 """Seconds for which a primary without replicas is trusted after the Sentinels confirmed it."""
