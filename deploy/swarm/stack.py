@@ -37,6 +37,11 @@ _FOLDERS = ("node", "express", "store", "database", "proxy", "users", "operator"
 _NO_SUBNET, _DOWN_AFTER = "198.19.77", 2.0  # of the servers that compose.yaml alone has
 _SECONDS_TO_DEPLOY, _SECONDS_TO_END = 120.0, 120.0
 _SECONDS_TO_BEGIN = 10.0
+_SECONDS_TO_ELECT = 25.0
+"""Managers elect a leader within 10 to 20 s, also where one that was cut off is back and the others have a leader."""
+_ELECTION_POLL = 0.5
+_NO_LEADER = ("does not have a leader", "code = DeadlineExceeded")
+"""What the engine says meanwhile. A request may have been carried out then; all of a stack can be repeated."""
 _DIGITS_OF_VERSION = 12
 _STOPPED = {
     "rollback_completed": "was rolled back",
@@ -77,7 +82,7 @@ class Stack:
 
     def require_manager(self) -> None:
         """Raise ClusterError unless the engine can change its swarm."""
-        swarm = json.loads(self.engine.docker("info", "--format", "{{json .Swarm}}"))
+        swarm = json.loads(self._ask("info", "--format", "{{json .Swarm}}"))
         if swarm["LocalNodeState"] == "inactive":
             raise ClusterError("the Docker engine is not in a swarm: run `docker swarm init` or `docker swarm join`")
         if not swarm["ControlAvailable"]:
@@ -86,14 +91,14 @@ class Stack:
 
     def machines(self) -> dict[str, str]:
         """Return host name -> address of the machines."""
-        ids = self.engine.docker("node", "ls", "--quiet").split()
-        inspected = json.loads(self.engine.docker("node", "inspect", *ids))
+        ids = self._ask("node", "ls", "--quiet").split()
+        inspected = json.loads(self._ask("node", "inspect", *ids))
         return {one["Description"]["Hostname"]: one["Status"].get("Addr", "") for one in inspected}
 
     def services(self) -> list[StackService]:
         """Return the services; none without such a stack."""
         form = "{{.Name}}\t{{.Replicas}}"
-        lines = self.engine.docker("service", "ls", "--filter", f"label={LABEL}={self.name}", "--format", form)
+        lines = self._ask("service", "ls", "--filter", f"label={LABEL}={self.name}", "--format", form)
         found = []
         for line in sorted(lines.splitlines()):
             name, _, replicas = line.partition("\t")
@@ -103,14 +108,14 @@ class Stack:
 
     def tasks(self) -> list[Task]:
         """Return the tasks, also earlier ones."""
-        lines = self.engine.docker("stack", "ps", "--no-trunc", "--format", "{{json .}}", self.name)
+        lines = self._ask("stack", "ps", "--no-trunc", "--format", "{{json .}}", self.name)
         return [_parse_task(self.name, json.loads(line)) for line in lines.split("\n") if line.strip()]
 
     def redis_machine(self) -> str:
         """Return the machine that the stack's own Redis is pinned to; empty where there is none."""
         form = "{{json .Spec.TaskTemplate.Placement.Constraints}}"
         try:
-            constraints = json.loads(self.engine.docker("service", "inspect", "--format", form, f"{self.name}_redis"))
+            constraints = json.loads(self._ask("service", "inspect", "--format", form, f"{self.name}_redis"))
         except ClusterError:
             return ""
         found = [one.rpartition("== ")[2] for one in constraints or () if one.startswith("node.hostname")]
@@ -121,7 +126,7 @@ class Stack:
         refuses them, the settings are kept for the next deployment."""
         machines = self.machines()
         if not settings.store_url:
-            here = self.engine.docker("info", "--format", "{{.Name}}").strip()
+            here = self._ask("info", "--format", "{{.Name}}").strip()
             settings = replace(settings, store_machine=settings.store_machine or self.redis_machine() or here)
         if (chosen := settings.store_machine) and chosen not in machines:
             raise ClusterError(f"the swarm has no machine {chosen!r}: it has {', '.join(sorted(machines))}")
@@ -133,7 +138,7 @@ class Stack:
         files = [word for file in (STACK, *override) for word in ("--compose-file", str(file))]
         words = ("stack", "deploy", "--prune", "--resolve-image", settings.resolve_image, *files)
         try:
-            Engine(variables, self.engine.host).docker(*words, self.name, timeout=_SECONDS_TO_DEPLOY)
+            self._ask(*words, self.name, timeout=_SECONDS_TO_DEPLOY, engine=Engine(variables, self.engine.host))
         except ClusterError:
             if before:
                 write_atomically(url, before)
@@ -144,7 +149,7 @@ class Stack:
     def update_image(self, service: str, image: str) -> None:
         """Replace the image of a service, which each machine has."""
         words = ("service", "update", "--detach", "--no-resolve-image", "--image", image)
-        self.engine.docker(*words, f"{self.name}_{service}")
+        self._ask(*words, f"{self.name}_{service}")
         self._begun = time.monotonic()
 
     def wait_deployed(self, timeout: float) -> None:
@@ -159,12 +164,12 @@ class Stack:
 
     def remove(self) -> None:
         """Remove all of it but volumes. Block until its tasks and networks are gone."""
-        self.engine.docker("stack", "rm", self.name, timeout=_SECONDS_TO_END)
+        self._ask("stack", "rm", self.name, timeout=_SECONDS_TO_END)
 
         def is_gone() -> bool:
             label = f"label={LABEL}={self.name}"
             return not any(
-                self.engine.docker(*words, "--quiet", "--filter", label).strip()
+                self._ask(*words, "--quiet", "--filter", label).strip()
                 for words in (("service", "ls"), ("network", "ls"))
             )
 
@@ -177,7 +182,7 @@ class Stack:
         names = [f"{self.name}_{one.name}" for one in self.services() if one.desired]
         if not names:
             return {}
-        inspected = json.loads(self.engine.docker("service", "inspect", *names))
+        inspected = json.loads(self._ask("service", "inspect", *names))
         found = {one["Spec"]["Name"].removeprefix(f"{self.name}_"): _update_state(one) for one in inspected}
         return {name: state for name, state in found.items() if state is not None}
 
@@ -199,6 +204,17 @@ class Stack:
     @staticmethod
     def _lacks(service: StackService) -> bool:
         return service.running != service.desired
+
+    def _ask(self, *arguments: str, timeout: float = 60.0, engine: Engine | None = None) -> str:
+        """Run `docker ...`, again while the managers elect a leader; return its standard output."""
+        until = time.monotonic() + _SECONDS_TO_ELECT
+        while True:
+            try:
+                return (engine or self.engine).docker(*arguments, timeout=timeout)
+            except ClusterError as error:
+                if not any(one in str(error) for one in _NO_LEADER) or time.monotonic() > until:
+                    raise
+                time.sleep(_ELECTION_POLL)
 
 
 def _parse_task(stack: str, said: Mapping[str, str]) -> Task:

@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
 
 from deploy.cluster import MemberState
+from deploy.compose.docker import Engine
 from deploy.spec import ClusterError
 from deploy.swarm.settings import STACK
-from deploy.swarm.stack import Stack, Task, _update_state
+from deploy.swarm.stack import Stack, StackService, Task, _update_state
 from deploy.swarm.tasks import TaskContainer, find_replaced, find_tasks, make_member, parse_container
 
 NODES = {"Labels": {"com.docker.swarm.service.name": "shop_node", "com.docker.swarm.task.name": "shop_node.2.abc"}}
@@ -123,6 +124,32 @@ def test_an_update_that_stopped_is_named_by_its_state_and_the_error_of_its_task(
     with pytest.raises(ClusterError) as raised:
         Stack("shop").wait_deployed(5)
     assert str(raised.value) == said
+
+
+class Electing:
+    """An engine whose managers have a leader from the third question on, or refuse for another reason."""
+
+    host = ""
+
+    def __init__(self, *refusals: str) -> None:
+        self.refusals = list(refusals)
+
+    def docker(self, *_: str, timeout: float) -> str:
+        if self.refusals:
+            raise ClusterError(f"docker service: Error response from daemon: rpc error: {self.refusals.pop(0)}")
+        return "shop_node\t3/3\n"
+
+
+def test_a_stack_is_asked_again_while_the_managers_elect_a_leader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy.swarm.stack._ELECTION_POLL", 0.0)
+    no_leader = "code = Unknown desc = The swarm does not have a leader."
+    engine = Electing(no_leader, "code = DeadlineExceeded desc = context deadline exceeded")
+    assert Stack("shop", cast(Engine, engine)).services() == [StackService("node", 3, 3)]
+    with pytest.raises(ClusterError, match="only one version"):
+        Stack("shop", cast(Engine, Electing("only one version"))).services()
+    monkeypatch.setattr("deploy.swarm.stack._SECONDS_TO_ELECT", 0.0)
+    with pytest.raises(ClusterError, match="does not have a leader"):
+        Stack("shop", cast(Engine, Electing(*[no_leader] * 9))).services()
 
 
 def test_a_redis_that_loads_its_file_or_stalls_is_not_ended() -> None:
