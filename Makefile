@@ -102,13 +102,14 @@ format: $(READY) ## format the code
 	@$(BIN)/ruff format .
 
 # enum34, which nginx-config-builder asks for, is a backport for Python 2 that breaks the standard library's enum. The
-# nodes' image has no Locust.
+# nodes' image has no Locust. Every image has the drivers of all stores: what the extras of nodes/sessions name.
 PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade
-COMPILE := $(PIN) pyproject.toml
+COMPILE := $(PIN) pyproject.toml $(VENV)/drivers.txt
 lock: $(READY) ## pin the newest versions, with hashes, for the images and for development
 	@$(PYTHON) -m pip --python $(BIN)/python install --quiet uv
 	@echo "enum34 ; python_version < '3'" > $(VENV)/overrides.txt
 	@echo "locust ; python_version < '3'" > $(VENV)/node-overrides.txt
+	@$(PYTHON) -c 'import tomllib; print(*sum(tomllib.load(open("nodes/sessions/pyproject.toml", "rb"))["project"]["optional-dependencies"].values(), []), sep="\n")' > $(VENV)/drivers.txt
 	@for name in aws-cdk-lib constructs jsii publication; do echo "$$name ; python_version < '3'"; done > $(VENV)/kubernetes-overrides.txt
 	@$(COMPILE) --override $(VENV)/overrides.txt --extra targets -o requirements-load.lock
 	@$(COMPILE) --override $(VENV)/overrides.txt --override $(VENV)/node-overrides.txt --constraint requirements-load.lock -o requirements.lock

@@ -89,11 +89,12 @@ class Database(_Choice):
 class DatabaseServer:
     """The one server of a store that clusters have in containers only.
 
-    `name` is its service in compose.yaml, and the profile of that. The nodes' URL has this `scheme`, and is in the file
-    `url_file` in /cluster/node.
+    `name` is its service in compose.yaml, and the profile of that; `title` is its name in reports. The nodes' URL has
+    this `scheme`, and is in the file `url_file` in /cluster/node.
     """
 
     name: str
+    title: str
     port: int
     scheme: str
     url_file: str
@@ -107,10 +108,22 @@ class DatabaseServer:
 
 DATABASE_SERVERS: Mapping[StoreKind | Database, DatabaseServer] = {
     Database.MYSQL: DatabaseServer(
-        "mysql", 3306, "mysql", "database-url.sql.mysql", "mariadb", "mariadbd --no-defaults --version 2>/dev/null"
+        "mysql",
+        "MySQL",
+        3306,
+        "mysql",
+        "database-url.sql.mysql",
+        "mariadb",
+        "mariadbd --no-defaults --version 2>/dev/null",
     ),
     Database.POSTGRES: DatabaseServer(
-        "postgres", 5432, "postgresql", "database-url.sql.postgres", "postgres", "postgres --version"
+        "postgres",
+        "PostgreSQL",
+        5432,
+        "postgresql",
+        "database-url.sql.postgres",
+        "postgres",
+        "postgres --version",
     ),
 }
 

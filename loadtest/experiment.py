@@ -284,10 +284,9 @@ def _make_variant(store: StoreKind, database: Database, claims: tuple[Claim, ...
     if delay and spec.has_single_server:
         spec = replace(spec, store_proxy=True)
     server = spec.database_server  # which local clusters do not have
-    name = server.name if server else str(store)
     return Variant(
-        name=name,
-        title=name,
+        name=server.name if server else str(store),
+        title=server.title if server else str(store),
         spec=spec,
         fault=latency(delay) if spec.store_proxy else NOTHING,
         claims=claims,

@@ -129,4 +129,4 @@ def _is_store(experiment: Experiment, name: str) -> bool:
     """Return whether a variant stands for a kind of store."""
     variant = next(one for one in experiment.variants if one.name == name)
     server = variant.spec.database_server
-    return variant.title in {"", str(variant.spec.store), str(variant.spec.database), server.name if server else ""}
+    return variant.title in {"", str(variant.spec.store), str(variant.spec.database), server.title if server else ""}

@@ -1,6 +1,7 @@
 """29: the only database is killed and started again."""
 
 from deploy import Database, StoreKind
+from deploy.spec import DATABASE_SERVERS
 from loadtest.claims.availability import ONLY_SHED, recovers_within
 from loadtest.claims.data import NOTHING_LOST
 from loadtest.claims.latency import bounded, site_fast
@@ -26,7 +27,7 @@ EXPERIMENT = Experiment(
     variants=tuple(
         Variant(
             name=str(database),
-            title=str(database),
+            title=DATABASE_SERVERS[database].title,
             spec=cluster(3, StoreKind.SQL, database=database, node_settings=PATIENT),
             fault=kill("store"),
             claims=(NOTHING_LOST, ONLY_SHED, bounded(BUDGET), site_fast(0.5), recovers_within(RECOVERY)),

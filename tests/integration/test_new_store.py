@@ -44,7 +44,6 @@ class MongoHarness(MemoryHarness):
 # File -> the line that something is added before, and what is added.
 ADDED = {
     "nodes/sessions/pyproject.toml": [("encryption = [", 'mongo = ["pymongo>=4.15"]\n')],
-    "pyproject.toml": [('    "pymysql>=', '    "pymongo>=4.15",\n')],
     "nodes/store_kinds.py": [
         ('    REDIS = "redis"', '    MONGO = "mongo"\n    """In MongoDB."""\n'),
         (
@@ -72,7 +71,7 @@ ADDED = {
         (
             "    Database.MYSQL: DatabaseServer(",
             """\
-    StoreKind.MONGO: DatabaseServer("mongo", 27017, "mongodb", "mongo-url", "mongodb", "mongod --version"),
+    StoreKind.MONGO: DatabaseServer("mongo", "MongoDB", 27017, "mongodb", "mongo-url", "mongodb", "mongod --version"),
 """,
         ),
     ],
@@ -147,10 +146,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy_checkout(tmp_path_factory.mktemp("checkout"), folders, files, {**ADDED, **IN_TESTS})
 
 
-def test_a_new_store_is_six_files_which_the_checklist_names(checkout: Path) -> None:
+def test_a_new_store_is_five_files_which_the_checklist_names(checkout: Path) -> None:
     checklist = (ROOT / "CONTRIBUTING.md").read_text().partition("### A store")[2].partition("\n### ")[0]
     files = ["nodes/sessions/stores/mongo.py", *ADDED]
-    assert len(files) == 6
+    assert len(files) == 5
     named = [*files, *IN_TESTS]
     assert [name for name in named if f"`{name}`" not in checklist] == []
     assert "`mongo.py` in `tests/support/harnesses/`" in checklist

@@ -1,7 +1,7 @@
 // What can be changed about the cluster as a whole.
 import { Choice, CommandButton } from "./button.js";
 import { html } from "./html.js";
-import { t } from "./text.js";
+import { storeName, t } from "./text.js";
 
 const POLICIES = ["round_robin", "least_conn", "random_two", "ip_hash", "hash", "sticky"];
 const STORES = ["memory", "file", "sql", "redis", "redis-ha", "redis-cluster", "express"];
@@ -23,7 +23,7 @@ export function Controls({ page }) {
       <${CommandButton} page=${page} order=${{ do: "load" }}>${t("load_again")}<//>`}
     <h3>${t("store")}</h3>
     <${Choice} page=${page} label=${t("store")} values=${STORES} chosen=${chosen("store")}
-      order=${(to) => ({ do: "store", to })} text=${(value) => t(`store_${value}`)} help=${() => t("store_change")} />
+      order=${(to) => ({ do: "store", to })} text=${storeName} help=${() => t("store_change")} />
     <p class="note">${t("store_change")}</p>
     <${CommandButton} page=${page} order=${{ do: "failover" }} class="wide">${t("failover")}<//>
     <h3>${t("network")}</h3>

@@ -3,7 +3,7 @@ import { CommandButton } from "./button.js";
 import { html } from "./html.js";
 import { describeRun, isRunning } from "./live_run.js";
 import { Said } from "./said.js";
-import { currentLanguage, moment, number, say, t, tell } from "./text.js";
+import { currentLanguage, moment, number, say, storeName, t, tell } from "./text.js";
 
 const VERDICTS = { "not looked for": ["○", "unseen"], holds: ["✓", "holds"], "not enough data": ["?", "few"], broken: ["✗", "broken"] };
 
@@ -130,7 +130,7 @@ function Variant({ of, variant }) {
   return html`<li>
     ${!single && html`<h3><${Said} text=${variant.title} /></h3>`}
     ${!single && variant.hypothesis.en && html`<p><${Said} text=${variant.hypothesis} /></p>`}
-    <p class="note">${t("variant_cluster", { nodes: variant.nodes, store: t(`store_${variant.store}`) })} · ${t("variant_fault")} <${Said} text=${variant.fault} /></p>
+    <p class="note">${t("variant_cluster", { nodes: variant.nodes, store: storeName(variant.store) })} · ${t("variant_fault")} <${Said} text=${variant.fault} /></p>
     <ul class="plain-claims">${variant.claims.map((claim, index) => html`<li key=${index}><${Said} text=${claim} /></li>`)}</ul>
     <${Run} name=${name} title=${single ? say(of.title) : `${say(of.title)}, ${say(variant.title)}`} seconds=${variant.seconds} text=${t("run_one")} />
   </li>`;

@@ -2,7 +2,7 @@
 import { CommandButton } from "./button.js";
 import { html } from "./html.js";
 import { Said } from "./said.js";
-import { clock, number, say, t } from "./text.js";
+import { clock, number, say, storeName, t } from "./text.js";
 
 const SHAPES = { running: "●", drained: "◐", paused: "||", ended: "✕" };
 const SIGNS = { so_far: "✓", not_so_far: "✗", not_yet: "·", unseen: "○" };
@@ -25,7 +25,7 @@ function Run({ page, run }) {
     <p role="status" class="state ${run.stage}">${runs && html`<i class="spinner" aria-hidden="true"></i> `}${t(`run_${run.stage}`)}
       ${run.variants > 1 && ` · ${t("run_variant", { number: run.variant, of: run.variants })}`}</p>
     <p><b>${t("hypothesis")}</b> <${Said} text=${run.hypothesis} /></p>
-    <p class="note">${cluster.target ? cluster.target + "." : t("run_cluster", { nodes: cluster.nodes, store: t(`store_${cluster.store}`), policy: cluster.policy })} ${t(`run_place_${cluster.place}`)}</p>
+    <p class="note">${cluster.target ? cluster.target + "." : t("run_cluster", { nodes: cluster.nodes, store: storeName(cluster.store), policy: cluster.policy })} ${t(`run_place_${cluster.place}`)}</p>
     <ol class="stages" aria-label=${t("stages")}>${run.stages.map((stage, index) => html`<${Stage} key=${index} run=${run} stage=${stage} index=${index} />`)}</ol>
     ${figures && html`<dl class="so-far">
       <div><dt>${t("requests")}</dt><dd>${number(figures.operations)}</dd></div>

@@ -44,11 +44,15 @@ export const moment = (seconds) => new Date(seconds * 1000).toLocaleString("sv-S
 // Why there are no figures of users.
 export const whyNoLoad = (load) => t(load?.state === "paused" ? "load_paused" : "no_load");
 
+// The name of a store; a database's is the same in all languages.
+export const storeName = (store) => (catalogue[`store_${store}`] ? t(`store_${store}`) : store);
+
 // A command in words: its argument has a name of its own where it is one of several values.
 export function describe({ do: name, on, to }) {
   const it = on ?? to ?? "";
   if (name === "scene") return t("do_scene", { it: it === "own" ? t("scene_own") : t(`tour_${it}_title`) });
-  return t(`do_${name}`, { it: ["network", "store"].includes(name) ? t(`${name}_${it}`) : it });
+  if (name === "store") return t("do_store", { it: storeName(it) });
+  return t(`do_${name}`, { it: name === "network" ? t(`network_${it}`) : it });
 }
 
 // A line of the log: a command, or what was seen.

@@ -2,7 +2,7 @@
 import { CommandButton } from "./button.js";
 import { html } from "./html.js";
 import { showMemberLog } from "./member_log.js";
-import { number, t, whyNoLoad } from "./text.js";
+import { number, storeName, t, whyNoLoad } from "./text.js";
 
 const SHAPES = { running: "●", drained: "◐", paused: "||", ended: "✕", failing: "▲", silent: "||", unknown: "?" };
 
@@ -44,7 +44,7 @@ function Store({ page, stores, sentinels }) {
   const { store, network, target } = snapshot.cluster;
   const place = target ? "" : store === "memory" ? t("each_node_itself") : t("shared_by_all");
   return html`<div class="group ${store === "memory" ? "apart" : ""}">
-    <h3>${target ? t("store") : `${t("store")}: ${t(`store_${store}`)}`}</h3>
+    <h3>${target ? t("store") : `${t("store")}: ${storeName(store)}`}</h3>
     <p class="note">${place}${snapshot.store_rate !== null && ` · ${t("commands_per_second", { rate: number(snapshot.store_rate) })}`}</p>
     ${network && network !== "ok" && html`<p class="fault-note"><span aria-hidden="true">▲</span> ${t("network")}: ${t(`net_${network}`, { ms: snapshot.cluster.slow_ms })}</p>`}
     ${snapshot.watched && stores.length > 0 && html`<p class="note">${t("store_unseen", reached(snapshot.members))}</p>`}

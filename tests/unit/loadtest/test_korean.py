@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import loadtest
-from deploy.spec import ClusterSpec
+from deploy.spec import DATABASE_SERVERS, ClusterSpec
 from loadtest.claims.claim import Verdict
 from loadtest.console.experiments import make_stages
 from loadtest.console.live_claims import judge_live
@@ -27,7 +27,7 @@ from tests.support.report_results import BEGAN, look
 LOADTEST = Path(loadtest.__file__).parent
 VERDICTS = {"holds", "broken", "not_enough", "require", "require_answers"}
 """Functions whose arguments are shown beside a claim."""
-NAMES = {"GET", "POST", "Redis", "SQLite", "MySQL", "PostgreSQL", "SQL", "AOF", "express-session", "nginx", "DNS"}
+NAMES = {"GET", "POST", "Redis", "SQLite", "SQL", "AOF", "express-session", "nginx", "DNS"}
 NAMES |= {"Retry-After", "min-replicas-to-write", "noeviction", "SIGSTOP", "p99", "ms", "MB", "N", "GETs", "matplotlib"}
 NAMES |= {
     "Swarm",
@@ -43,6 +43,7 @@ NAMES |= {
     "alice",
 }
 NAMES |= {"HAProxy", "MemoryDB", "Jepsen", "Django", "Flask-Session", "redis-py", "allkeys-lru", "http_503", "WAIT"}
+NAMES |= {server.title for server in DATABASE_SERVERS.values()}
 NAMES |= {"NODE_TIMEOUT", "down-after", "appendfsync", "everysec"}
 
 
