@@ -22,6 +22,8 @@ NAMESPACE = "session-cluster"
 DNS = "kube-dns.kube-system.svc.cluster.local"
 """The name of the cluster's DNS server, in most clusters also where CoreDNS serves it."""
 _NODE_PORT, _REDIS_PORT = 8000, 6379
+_REDIS = f"redis:{_REDIS_PORT}"
+"""The address of the single Redis."""
 _REDIS_VERSION = (8, 0, 0)
 # What a process in the pod may use, and not the cores of its machine, which nginx would count.
 _WORKERS = 2
@@ -45,16 +47,19 @@ def secrets(folder: Path, is_single: bool, redis_url: str | None, users: str) ->
         names = [name.strip() for name in users.split(",")]
         for name, password in make_secrets(folder, names, redis_url).items():
             click.echo(f"{name}  {password}")
-    except (OSError, UsersError) as error:
+    except (OSError, UsersError, ClusterError) as error:
         raise click.ClickException(f"cannot make the secrets: {error}") from error
 
 
 def make_secrets(folder: Path, users: list[str], redis_url: str | None) -> dict[str, str]:
     """Make missing secrets, and return the passwords of users that were made.
 
-    Without a URL they are those of a single Redis, too. Raises OSError or UsersError.
+    Without a URL they are those of a single Redis, too. Raises OSError or UsersError, and ClusterError where the folder
+    has the URL of another store.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if redis_url is None:
+        _require_no_other_store(folder / "redis-url")
     _keep(folder / "session-secrets")
     if redis_url is not None:
         write_atomically(folder / "redis-url", redis_url)
@@ -113,7 +118,14 @@ def _write_redis(folder: Path) -> None:
     options |= config.redis_options("/cluster/store/users.acl", "/data", _REDIS_VERSION)
     write_atomically(folder / "users.acl", acl.redis_acl(passwords, _REDIS_VERSION))
     write_atomically(folder / "redis.conf", config.redis_conf(options))
-    write_atomically(folder / "redis-url", config.redis_url(password, f"redis:{_REDIS_PORT}"))
+    write_atomically(folder / "redis-url", config.redis_url(password, _REDIS))
+
+
+def _require_no_other_store(url: Path) -> None:
+    """Raise ClusterError if this file has a URL that is not that of the single Redis, whatever its password is."""
+    own = config.redis_url("", _REDIS).rpartition("@")[2]
+    if url.exists() and url.read_text(encoding="utf-8").rpartition("@")[2] != own:
+        raise ClusterError(f"{url} names another store; name another folder, or remove that file")
 
 
 def _keep(path: Path) -> str:
