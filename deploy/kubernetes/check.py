@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from deploy.kubernetes import rules, schemas, setup
+from deploy.kubernetes import rules, setup
 from deploy.kubernetes.manifests import ManifestError, Manifests, render
 
 FOLDER = Path(__file__).parent
@@ -30,9 +30,15 @@ _REDIS_URL = "redis+sentinel://node:password@valkey-sentinel:26379/sessions"
 def check(overlays: tuple[Path, ...], gateway_api: Path | None) -> None:
     """Validate overlays: the schemas of the last four Kubernetes versions and of Gateway API, and rules of our own."""
     try:
+        # Here: it needs packages that nothing else needs.
+        from deploy.kubernetes.schemas import kubernetes_versions
+
         found = {str(each): render(each) for each in overlays} if overlays else render_all()
     except ManifestError as error:
         raise click.ClickException(str(error)) from error
+    except ModuleNotFoundError as error:
+        fix = "run `make check-kubernetes`, or install requirements-kubernetes.lock"
+        raise click.ClickException(f"{error.name} is not installed: {fix}") from error
     if gateway_api is None:
         click.echo("Gateway API: not validated, its definitions are missing; .ci/gateway-api fetches them", err=True)
     problems = 0
@@ -40,13 +46,15 @@ def check(overlays: tuple[Path, ...], gateway_api: Path | None) -> None:
         for problem in find_problems(Manifests(objects), gateway_api):
             click.echo(f"{name}: {problem}")
             problems += 1
-    versions = ", ".join(schemas.kubernetes_versions())
+    versions = ", ".join(kubernetes_versions())
     click.echo(f"{', '.join(found)}: Kubernetes {versions}; {problems} problems. No cluster has run them.")
     raise SystemExit(bool(problems))
 
 
 def find_problems(manifests: Manifests, gateway_api: Path | None = None) -> Iterator[str]:
     """Return a line for each problem of rendered manifests."""
+    from deploy.kubernetes import schemas
+
     for version in schemas.kubernetes_versions():
         yield from schemas.validate(manifests.objects, version)
     if gateway_api is not None:

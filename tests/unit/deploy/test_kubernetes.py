@@ -1,9 +1,12 @@
-"""The secrets of an overlay: what is in the folder already stays."""
+"""The secrets of an overlay, of which those that are there stay; and the check where its packages are missing."""
 
+import sys
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
 
+from deploy.kubernetes.check import check
 from deploy.kubernetes.setup import setup
 
 OUTSIDE = "rediss://node:s3cret@redis.example/0"
@@ -43,3 +46,14 @@ def test_a_url_that_is_given_replaces_the_one_before(tmp_path: Path) -> None:
     secrets = contents(tmp_path)
     make_secrets(tmp_path, "--redis-url", OUTSIDE.replace("s3cret", "changed"))
     assert contents(tmp_path) == {**secrets, "redis-url": OUTSIDE.replace("s3cret", "changed")}
+
+
+@pytest.mark.parametrize("package", ["kubernetes_validate", "jsonschema"])
+def test_a_check_without_its_packages_says_how_to_install_them(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    monkeypatch.delitem(sys.modules, "deploy.kubernetes.schemas", raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+    done = CliRunner().invoke(check, [], catch_exceptions=False)
+    assert (done.exit_code, done.output) == (
+        1,
+        f"Error: {package} is not installed: run `make check-kubernetes`, or install requirements-kubernetes.lock\n",
+    )
