@@ -18,7 +18,8 @@ from proxy import Balance
 STACK = Path(__file__).parent / "stack.yaml"
 STORE_URL, OWN_URL = "node/store-url", "node/redis-url.redis.standalone"
 """Files of a stack's folder: the URL that the nodes use, and the one of the stack's own Redis."""
-_KEPT = "settings.json"
+KEPT = "settings.json"
+"""File of a stack's folder: the settings of the last deployment."""
 _NOT_KEPT = ("image", "store_url")
 """Given each time, and kept as a secret."""
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}", re.ASCII)
@@ -184,21 +185,26 @@ def choose_settings(
     try:
         chosen = msgspec.convert(merged, StackSettings)
     except msgspec.ValidationError as error:
-        raise ClusterError(f"{folder / _KEPT} is damaged: {error}; remove it, and give all options again") from None
+        raise ClusterError(f"{folder / KEPT} is damaged: {error}; remove it, and give all options again") from None
+    if chosen.store_url and "store_machine" in given:
+        raise SpecError("store_machine must be left out with --store-url: the stack has no Redis of its own then")
     if not change_store:
         _require_store(kept, chosen)
     return chosen
 
 
 def write_settings(settings: StackSettings, folder: Path) -> None:
-    """Keep the settings in `folder` for the next deployment. Raises OSError."""
+    """Keep the settings in `folder` for the next deployment. Raises ClusterError."""
     kept = {name: value for name, value in asdict(settings).items() if name not in _NOT_KEPT}
-    write_json(folder / _KEPT, kept, 0o600)
+    try:
+        write_json(folder / KEPT, kept, 0o600)
+    except OSError as error:
+        raise ClusterError(f"folder {folder} cannot be written: {error.strerror}") from error
 
 
 def _read_kept(folder: Path) -> dict[str, Any]:
     """Return the settings of the last deployment with the folder; none before the first. Raises ClusterError."""
-    path = folder / _KEPT
+    path = folder / KEPT
     try:
         kept = msgspec.json.decode(path.read_bytes(), type=dict[str, Any]) if path.exists() else {}
         msgspec.convert(kept.get("variables", {}), dict[str, str])

@@ -4,7 +4,8 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from deploy.compose.proxy import ALL_NODES
 from deploy.compose.secret_files import write_secrets
 from deploy.files import write_atomically
 from deploy.spec import ClusterError
-from deploy.swarm.settings import OWN_URL, STACK, STORE_URL, StackSettings, write_settings
+from deploy.swarm.settings import KEPT, OWN_URL, STACK, STORE_URL, StackSettings, write_settings
 from deploy.waiting import holds_within
 from nodes.accounts import UsersError
 from proxy import ProxySettingsError, render
@@ -127,23 +128,18 @@ class Stack:
         machines = self.machines()
         if not settings.store_url:
             here = self._ask("info", "--format", "{{.Name}}").strip()
-            settings = replace(settings, store_machine=settings.store_machine or self.redis_machine() or here)
-        if (chosen := settings.store_machine) and chosen not in machines:
-            raise ClusterError(f"the swarm has no machine {chosen!r}: it has {', '.join(sorted(machines))}")
-        url = folder / STORE_URL
-        before = url.read_text(encoding="utf-8") if url.exists() else ""
+            machine = settings.store_machine or self.redis_machine() or here
+            if machine not in machines:
+                raise ClusterError(f"the swarm has no machine {machine!r}: it has {', '.join(sorted(machines))}")
+            settings = replace(settings, store_machine=machine)
         hosts = (*machines, *filter(None, machines.values()), *settings.hosts)
-        write_files(settings, folder, hosts, nginx_conf)
-        variables = make_variables(settings, folder)
-        files = [word for file in (STACK, *override) for word in ("--compose-file", str(file))]
-        words = ("stack", "deploy", "--prune", "--resolve-image", settings.resolve_image, *files)
-        try:
+        with _restored_if_refused(folder / STORE_URL, folder / KEPT):
+            write_files(settings, folder, hosts, nginx_conf)
+            write_settings(settings, folder)
+            variables = make_variables(settings, folder)
+            files = [word for file in (STACK, *override) for word in ("--compose-file", str(file))]
+            words = ("stack", "deploy", "--prune", "--resolve-image", settings.resolve_image, *files)
             self._ask(*words, self.name, timeout=_SECONDS_TO_DEPLOY, engine=Engine(variables, self.engine.host))
-        except ClusterError:
-            if before:
-                write_atomically(url, before)
-            raise
-        write_settings(settings, folder)
         self._begun = time.monotonic()
 
     def update_image(self, service: str, image: str) -> None:
@@ -215,6 +211,25 @@ class Stack:
                 if not any(one in str(error) for one in _NO_LEADER) or time.monotonic() > until:
                     raise
                 time.sleep(_ELECTION_POLL)
+
+
+@contextmanager
+def _restored_if_refused(*files: Path) -> Iterator[None]:
+    """Give these files the contents that they had before the block where it raises ClusterError."""
+    try:
+        before = {file: file.read_bytes() if file.exists() else None for file in files}
+    except OSError as error:
+        raise ClusterError(f"{error.filename} cannot be read: {error.strerror}") from error
+    try:
+        yield
+    except ClusterError:
+        for file, contents in before.items():
+            with suppress(OSError):  # the first error says more
+                if contents is None:
+                    file.unlink(missing_ok=True)
+                else:
+                    write_atomically(file, contents)
+        raise
 
 
 def _parse_task(stack: str, said: Mapping[str, str]) -> Task:

@@ -1,5 +1,6 @@
 """What `swarm up` keeps for the next one, and what `--set` refuses. A script is `docker`."""
 
+import errno
 import json
 import os
 import re
@@ -161,10 +162,49 @@ def test_what_the_engine_refuses_is_not_kept(engine: Path) -> None:
     assert up()["REDIS_REPLICAS"] == "1"
 
 
-def test_the_machine_of_the_store_is_guarded_and_known_while_another_store_is_used() -> None:
+def refuse_deployments(engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = engine.parent / "refusing" / "docker"
+    script.parent.mkdir()
+    text = (engine / "docker").read_text()
+    script.write_text(text.replace('"stack deploy "*) ', '"stack deploy "*) echo "no" >&2; exit 1; '))
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(script.parent))
+
+
+def test_what_the_engine_refuses_at_the_first_up_is_not_kept(engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        refuse_deployments(engine, patch)
+        assert refuse("--store-url", OUTSIDE.replace("redis.", "wrong."), status=1) == "docker stack: no"
+    assert up("--store-url", OUTSIDE)["REDIS_REPLICAS"] == "0"
+
+
+def test_what_can_not_be_written_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     up("--store-url", OUTSIDE)
-    assert "add --change-store" in refuse("--store-machine", "m2")
-    assert "has no machine 'nowhere'" in refuse("--store-machine", "nowhere", "--change-store", status=1)
+    files = [Path("swarm-sessions") / name for name in ("settings.json", "node/store-url")]
+    before = [file.read_text() for file in files]
+    assert "host" in refuse("--host", "bad host", "--store-url", "none", "--change-store", status=1)
+    assert [file.read_text() for file in files] == before
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("deploy.swarm.settings.write_json", fail)
+    message = "folder swarm-sessions cannot be written: No space left on device"
+    assert refuse("--nodes", "5", "--store-url", "none", "--change-store", status=1) == message
+    assert [file.read_text() for file in files] == before
+
+
+def test_the_machine_of_the_stacks_redis_is_asked_for_only_where_it_is_used(engine: Path) -> None:
+    up()
+    up("--store-url", OUTSIDE, "--change-store")
+    script = engine / "docker"
+    script.write_text(script.read_text().replace('"Hostname": "m1"', '"Hostname": "m3"'))
+    assert up()["REDIS_REPLICAS"] == "0", "the machine that has left has nothing of this stack"
+    message = "--store-machine must be left out with --store-url: the stack has no Redis of its own then"
+    assert refuse("--store-machine", "m2") == message
+    assert "has no machine 'm1'" in refuse("--store-url", "none", "--change-store", status=1)
+    back = up(*shlex.split("--store-url none --store-machine m2 --change-store"))
+    assert (back["REDIS_REPLICAS"], back["REDIS_MACHINE"]) == ("1", "m2")
 
 
 def test_damaged_passwords_are_said_in_one_line() -> None:
