@@ -1,13 +1,14 @@
 """`session-cluster swarm`: the cluster as a stack on Docker Swarm."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import click
 from click.core import ParameterSource
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -205,7 +206,7 @@ def status(name: str) -> None:
             table.add_row(*map(Text, cells))
         console.print(table)
         console.print()
-        console.print(_list_tasks(stack.tasks()))
+        console.print(list_tasks(stack.tasks()))
         if any(one.running != one.desired for one in services):
             raise SystemExit(1)
 
@@ -291,11 +292,23 @@ def _introduce(console: Console, stack: Stack, settings: StackSettings, folder: 
         console.print(f"[dim]{what:<10}[/]{value}", soft_wrap=True)
 
 
-def _list_tasks(tasks: list[Task]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for column in ("task", "machine", "state", "error"):
-        table.add_column(column)
-    for task in sorted(tasks, key=lambda task: (task.desired != "Running", task.name)):
-        if task.desired == "Running" or task.error:
-            table.add_row(*map(Text, (task.name, task.machine, task.state, task.error)))
-    return table
+def list_tasks(tasks: Iterable[Task]) -> RenderableType:
+    """Return the tasks that should run, then those that ended with an error, which stands below each."""
+    shown = [task for task in tasks if task.desired == "Running" or task.error]
+    shown.sort(key=lambda task: (task.desired != "Running", task.name))
+    rows = [("task", "machine", "state"), *((_short(task.name), task.machine, task.state) for task in shown)]
+    widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
+    header, *lines = (Text("".join(map(str.ljust, row, widths)).rstrip()) for row in rows)
+    header.stylize("dim")
+    listed: list[RenderableType] = [header]
+    for task, line in zip(shown, lines, strict=True):
+        listed.append(line)
+        if task.error:
+            listed.append(Padding(Text(task.error, "red"), (0, 0, 0, 2), expand=False))
+    return Group(*listed)
+
+
+def _short(task: str) -> str:
+    """Return the name of a task without the id of its machine, which those have that run on each."""
+    service, _, number = task.partition(".")
+    return task if number.isdecimal() else service

@@ -1,14 +1,16 @@
 """What `session-cluster swarm` refuses, in one line, and how it shows the engine's words. A script is `docker`."""
 
+import io
 import json
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from deploy.spec import ClusterError
-from deploy.swarm.cli import swarm
-from deploy.swarm.stack import Stack
+from deploy.swarm.cli import list_tasks, swarm
+from deploy.swarm.stack import Stack, Task
 
 DOCKER = """#!/bin/sh
 case "$1 $2" in
@@ -144,13 +146,43 @@ def answer_with_tasks(engine: Path, errors: list[str]) -> None:
     script.write_text(script.read_text().replace("*) echo", added))
 
 
-def test_the_error_of_a_task_is_shown_as_it_is_in_one_line(engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_of_a_task_is_shown_below_it_as_it_is(engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answer_with_tasks(engine, ERRORS)
-    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setenv("COLUMNS", "80")
     done = CliRunner().invoke(swarm, ["status"], catch_exceptions=False)
-    for error in ERRORS:
-        (line,) = [line for line in done.output.splitlines() if " ".join(error.split()) in line]
-        assert line.startswith("node."), line
+    lines = [line.rstrip() for line in done.output.splitlines()]
+    for number, error in enumerate(ERRORS, 1):
+        place = lines.index(f"  {' '.join(error.split())}")
+        assert lines[place - 1] == f"node.{number}  m1       Rejected 2 seconds ago"
+
+
+def make_task(name: str, machine: str, state: str, error: str = "") -> Task:
+    return Task(name, machine, "shop:1", "Shutdown" if error else "Running", state, error)
+
+
+def test_the_table_of_tasks_fits_80_columns() -> None:
+    tasks = [
+        make_task("proxy.x7q2m1k9v4n8b3c6z5l0j2h4g", "swarm-machine-1", "Running 2 minutes ago"),
+        make_task("node.3", "swarm-machine-3", "Running about a minute ago"),
+        make_task("redis.1", "swarm-machine-1", "Running 2 minutes ago"),
+        make_task("node.2", "swarm-machine-2", "Rejected 4 minutes ago", f"no suitable node ({'too few cores; ' * 9})"),
+        make_task("node.2", "", "Pending 5 seconds ago"),
+        make_task("node.4", "ip-10-0-12-34.eu-central-1.compute.internal", "Failed 4 minutes ago", "exit (137)"),
+    ]
+    out = io.StringIO()
+    Console(file=out, width=80).print(list_tasks(tasks))
+    assert [line.rstrip() for line in out.getvalue().splitlines()] == [
+        "task     machine                                      state",
+        "node.2                                                Pending 5 seconds ago",
+        "node.3   swarm-machine-3                              Running about a minute ago",
+        "proxy    swarm-machine-1                              Running 2 minutes ago",
+        "redis.1  swarm-machine-1                              Running 2 minutes ago",
+        "node.2   swarm-machine-2                              Rejected 4 minutes ago",
+        "  no suitable node (too few cores; too few cores; too few cores; too few cores;",
+        "  too few cores; too few cores; too few cores; too few cores; too few cores; )",
+        "node.4   ip-10-0-12-34.eu-central-1.compute.internal  Failed 4 minutes ago",
+        "  exit (137)",
+    ]
 
 
 def test_the_first_error_of_a_task_says_in_one_line_why_a_stack_does_not_run(engine: Path) -> None:
