@@ -11,12 +11,15 @@ from pathlib import Path
 
 import click
 
-from deploy.kubernetes import rules, setup
+from deploy.kubernetes import rules, setup, traffic
 from deploy.kubernetes.manifests import ManifestError, Manifests, render
 
 FOLDER = Path(__file__).parent
 OVERLAYS = ("redis", "redis-url")
-_REDIS_URL = "redis+sentinel://node:password@valkey-sentinel:26379/sessions"
+RULES = (*rules.RULES, *traffic.RULES)
+_REDIS_URL = (
+    "redis+sentinel://node:password@valkey-sentinel-0.valkey-sentinel-hl.valkey.svc.cluster.local:26379/mymaster"
+)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -55,11 +58,13 @@ def find_problems(manifests: Manifests, gateway_api: Path | None = None) -> Iter
     """Return a line for each problem of rendered manifests."""
     from deploy.kubernetes import schemas
 
-    for version in schemas.kubernetes_versions():
-        yield from schemas.validate(manifests.objects, version)
+    invalid = [
+        problem for version in schemas.kubernetes_versions() for problem in schemas.validate(manifests.objects, version)
+    ]
     if gateway_api is not None:
-        yield from schemas.validate_gateway_api(manifests.objects, gateway_api)
-    for rule in rules.RULES:
+        invalid += schemas.validate_gateway_api(manifests.objects, gateway_api)
+    yield from invalid
+    for rule in () if invalid else RULES:  # which rely on what schemas demand
         yield from rule(manifests)
 
 

