@@ -154,7 +154,8 @@ def up(
       session-cluster swarm up --image shop:2 --set NODE_WORKERS=2
       session-cluster swarm up --image shop:3 --set NODE_WORKERS=
 
-    Exit status: 0 all of it runs; 1 there was an error (in one line), or an update was rolled back; 2 wrong usage.
+    Exit status: 0 all of it runs; 1 there was an error (in one line), or an update was rolled back; 2 wrong usage;
+    130 stopped by Ctrl-C, while the update goes on.
     """
     folder = folder or Path(f"swarm-{name}")
 

@@ -19,7 +19,7 @@ until ip link show eth0 >/dev/null 2>&1; do sleep 0.05; done
 ip address add "$2/24" dev eth0
 ip link set eth0 up
 ip route add default via "$3"
-# There nobody answers, and says so at once: the engine asks for a registry before it takes the image that it has.
+# It refuses each question at once: the engine asks for a registry before it takes the image that it has.
 echo "nameserver $3" > "$4/resolv.conf"
 mount --bind "$4/resolv.conf" /etc/resolv.conf
 rm -f "$4/pid"

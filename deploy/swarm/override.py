@@ -9,7 +9,7 @@ from typing import Any
 from deploy.compose.proxy import ALL_NODES
 from deploy.spec import ClusterError, ClusterSpec, StoreKind
 from deploy.swarm.machines import Machines
-from deploy.swarm.settings import StackSettings
+from deploy.swarm.settings import OWN_URL, StackSettings
 from deploy.swarm.stack import write_files
 from proxy import Balance, ProxySettingsError, UpstreamServer, render
 from proxy.containers import container_settings
@@ -67,7 +67,7 @@ def make_settings(spec: ClusterSpec, name: str, image: str, machines: Machines, 
     write_files(settings, folder, ())
     if not spec.store_proxy:
         return settings
-    url = (folder / "node" / "redis-url.redis.standalone").read_text(encoding="utf-8")
+    url = (folder / OWN_URL).read_text(encoding="utf-8")
     return StackSettings(
         **{**vars(settings), "store_url": url.replace("@redis:", f"@{STORE_PROXY}:")},
     )

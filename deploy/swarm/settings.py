@@ -215,7 +215,8 @@ def _read_kept(folder: Path) -> dict[str, Any]:
     except (ValueError, msgspec.MsgspecError) as error:
         raise ClusterError(f"{path} is damaged: {error}; remove it, and give all options again") from None
     used, own = urls
-    return {**kept, "store_url": "" if used == own else used} if used else kept
+    is_own = used.rpartition("@")[2] == own.rpartition("@")[2]  # whatever its password is now
+    return {**kept, "store_url": "" if is_own else used} if used else kept
 
 
 def _require_store(kept: Mapping[str, Any], chosen: StackSettings) -> None:

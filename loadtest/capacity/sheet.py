@@ -360,8 +360,8 @@ def _lost_zone(plan: CapacityPlan) -> str:
     if not plan.workload.replicas:
         return "the sessions of its primaries are lost with it, since they have no replicas"
     if plan.workload.zones < FEWEST_ZONES:
-        who = "primaries" if plan.has_shards else "Sentinels"
-        return f"with most of the {who} it stops the store until it is back; a majority needs a third zone"
+        most = "primaries" if plan.has_shards else "Sentinels"
+        return f"with most of the {most} it stops the store until it is back; a majority needs a third zone"
     return ""
 
 

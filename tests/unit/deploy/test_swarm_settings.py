@@ -207,6 +207,17 @@ def test_the_machine_of_the_stacks_redis_is_asked_for_only_where_it_is_used(engi
     assert (back["REDIS_REPLICAS"], back["REDIS_MACHINE"]) == ("1", "m2")
 
 
+def test_the_own_store_stays_the_own_one_with_another_password(engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    up()
+    Path("swarm-sessions/store/password").unlink()
+    with monkeypatch.context() as patch:
+        refuse_deployments(engine, patch)
+        refuse(status=1)
+    assert up()["REDIS_REPLICAS"] == "1"
+    password = Path("swarm-sessions/store/password").read_text()
+    assert password in Path("swarm-sessions/node/store-url").read_text()
+
+
 def test_damaged_passwords_are_said_in_one_line() -> None:
     up()
     Path("swarm-sessions/users/passwords.json").write_text("{")
