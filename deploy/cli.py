@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import click
 import psutil
+from click.core import ParameterSource
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -58,6 +59,12 @@ class Additions:
 
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def find_given() -> set[str]:
+    """Return the parameters of the present command that are not defaults."""
+    context = click.get_current_context()
+    return {name for name in context.params if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
 
 
 def cluster_options(command: Command) -> Command:

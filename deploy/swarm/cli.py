@@ -5,14 +5,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from deploy.cli import Command
+from deploy.cli import Command, find_given
 from deploy.signals import Interrupted, interruptible
 from deploy.spec import MOST_NODES, ClusterError, SpecError, parse_balance
 from deploy.swarm.settings import StackSettings, choose_settings, parse_variables
@@ -174,7 +173,7 @@ def up(
             "variables": parse_variables(settings),
             "resolve_image": resolve_image,
         }
-        chosen = choose_settings(asked, _find_given(), folder, change_store=change_store)
+        chosen = choose_settings(asked, find_given(), folder, change_store=change_store)
         stack = Stack(name)
         stack.require_manager()
         _require_own(stack, folder)
@@ -263,12 +262,6 @@ def _require_own(stack: Stack, folder: Path) -> None:
         raise ClusterError(
             f"there is a stack {stack.name} already, and {kept}: name their folder with --state, or another --name"
         )
-
-
-def _find_given() -> set[str]:
-    """Return the parameters of this command that are not defaults."""
-    context = click.get_current_context()
-    return {name for name in context.params if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
 
 
 def _require_services(stack: Stack) -> list[StackService]:

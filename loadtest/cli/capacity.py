@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
-from deploy.cli import program_options
+from deploy.cli import find_given, program_options
 from deploy.files import write_json
 from deploy.signals import interruptible
 from loadtest.capacity.quantities import parse_count, parse_duration
@@ -50,13 +49,6 @@ _MEASURING = {
     "store_server": "--store-server",
 }
 """Parameters that say what is measured, and how: the option of each."""
-
-
-def _find_given(parameters: Mapping[str, str]) -> list[str]:
-    """Return the options of parameters that are not defaults."""
-    context = click.get_current_context()
-    given = (name for name in parameters if context.get_parameter_source(name) is not ParameterSource.DEFAULT)
-    return [parameters[name] for name in given]
 
 
 COUNT = Quantity("count", parse_count)
@@ -177,7 +169,7 @@ def capacity(
     )
     if workload.active > workload.sessions:
         raise click.UsageError(f"--active must be at most the number of sessions, {workload.sessions:,}")
-    if earlier is not None and (measuring := _find_given(_MEASURING)):
+    if earlier is not None and (measuring := [_MEASURING[name] for name in _MEASURING if name in find_given()]):
         raise click.UsageError(f"--from measures nothing, and has its store; leave out {' and '.join(measuring)}")
     if store != "sql" and workload.replicas >= workload.zones:
         raise click.UsageError(f"--replicas must be below the number of zones, {workload.zones}: each copy has its own")
