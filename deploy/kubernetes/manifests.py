@@ -82,11 +82,6 @@ class Workload:
     def component(self) -> str | None:
         return self.labels.get(COMPONENT)
 
-    @property
-    def ports(self) -> list[int]:
-        """The ports of its containers."""
-        return [port["containerPort"] for container in self.containers for port in container.get("ports", [])]
-
     def find_port(self, port: str | int) -> int | None:
         """Return the number of a port of a container by its name or number; None where none has it."""
         found = (find_port(container, port) for container in self.containers)

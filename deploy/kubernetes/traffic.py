@@ -11,6 +11,7 @@ from deploy.kubernetes.manifests import NODE, PROXY, Manifests, Object, Workload
 from deploy.kubernetes.rules import Rule, read_settings
 from nodes.environment import SettingsError
 from nodes.sessions.stores.redis.address import ServerList
+from nodes.settings import Settings
 
 _PORTS = {"redis": 6379, "rediss": 6379, "mysql": 3306, "mariadb": 3306, "postgresql": 5432}
 _DNS_PORT = 53
@@ -138,37 +139,44 @@ def _find_flows(manifests: Manifests) -> Iterator[_Flow]:
     for each in (*proxies, *nodes):
         yield _Flow(each, None, _DNS_PORT, "UDP", "DNS")
     for proxy in proxies:
-        for port in proxy.ports:
+        for port in _find_ports(manifests, proxy):
             yield _Flow(None, proxy, port, outside="gateway")
         for node in nodes:
-            for port in node.ports:
+            for port in _find_ports(manifests, node):
                 yield _Flow(proxy, node, port)
     for node in nodes:
-        for host, port in find_servers(manifests, node):
+        for host, port in _find_servers(manifests, node):
             targets = _find_targets(manifests, host, port)
             for target, number in targets:
                 yield _Flow(node, target, number)
-            if not targets and "." in host:
+            if not targets and _is_full(host):
                 yield _Flow(node, None, port, outside=host)
+
+
+def _find_ports(manifests: Manifests, workload: Workload) -> set[int]:
+    """Return the ports of a workload that Services lead to."""
+    services = (each for each in manifests.of_kind("Service") if workload in manifests.selected(_selector(each)))
+    ports = (port.get("targetPort") or port["port"] for each in services for port in _ports(each))
+    return {number for port in ports if (number := workload.find_port(port)) is not None}
 
 
 def check_store(manifests: Manifests) -> Iterator[str]:
     """The nodes' store is a Service of these manifests, with that port, or has a full name or an address."""
     for node in manifests.workloads():
-        for host, port in find_servers(manifests, node) if node.component == NODE else ():
+        for host, port in _find_servers(manifests, node) if node.component == NODE else ():
             if _is_full(host) or _find_targets(manifests, host, port):
                 continue
             yield f"{node}: no Service {host} with port {port}; a store elsewhere needs its full name in the URL"
 
 
-def find_servers(manifests: Manifests, node: Workload) -> list[tuple[str, int]]:
+def _find_servers(manifests: Manifests, node: Workload) -> list[tuple[str, int]]:
     """Return host and port of each server in the URL of the nodes' store; none for settings that are wrong."""
     found = []
     for container in node.containers:
         try:
             settings = read_settings(manifests, node, container)
-            url = settings.redis_url or settings.database_url or ""
-            servers = ServerList.parse(url) if settings.redis_url else None
+            url = _url(settings)
+            servers = ServerList.parse(url) if url.startswith("redis") else None
         except (SettingsError, ValueError):  # check_settings says which
             continue
         if servers is not None:
@@ -176,6 +184,11 @@ def find_servers(manifests: Manifests, node: Workload) -> list[tuple[str, int]]:
         elif host := urlsplit(url).hostname:
             found.append((host, urlsplit(url).port or _PORTS.get(urlsplit(url).scheme, 0)))
     return found
+
+
+def _url(settings: Settings) -> str:
+    urls = {"REDIS_URL": settings.redis_url, "DATABASE_URL": settings.database_url}
+    return urls.get(settings.place_variable) or ""
 
 
 def _is_full(host: str) -> bool:

@@ -1,6 +1,7 @@
 # ruff: noqa: E402 - some packages are installed for this check alone
 """The check of the manifests for Kubernetes: it accepts them, and notices each mistake that is planted into them."""
 
+import base64
 import copy
 import hashlib
 import os
@@ -21,7 +22,7 @@ from deploy.kubernetes import schemas
 from deploy.kubernetes.check import FOLDER, RULES, find_problems, render_all
 from deploy.kubernetes.manifests import ManifestError, Manifests, Object
 from deploy.kubernetes.setup import render_proxy
-from tests.packages.deploy.mistakes import MISTAKES, SCHEMA_MISTAKES, container, remove, rewrite, spec
+from tests.packages.deploy.mistakes import MISTAKES, SCHEMA_MISTAKES, container, data, remove, rewrite, spec
 
 GATEWAY_API = Path(os.environ.get("GATEWAY_API") or ROOT.parent / "shared" / "gateway-api")
 
@@ -94,6 +95,22 @@ def test_a_certificate_in_the_url_of_the_store_may_be_in_the_secret(manifests: M
 def test_a_balancer_of_the_provider_may_take_the_place_of_the_route(manifests: Manifests) -> None:
     remove("HTTPRoute", "shop")(manifests)
     spec(manifests, "proxy", "Service")["type"] = "LoadBalancer"
+    assert problems_of(manifests) == []
+
+
+def test_a_database_elsewhere_needs_a_policy_for_its_port(overlays: dict[str, list[Object]]) -> None:
+    manifests = Manifests(copy.deepcopy(overlays["redis-url"]))
+    (secret,) = (each for each in manifests.of_kind("Secret") if "redis-url" in each["data"])
+    secret["data"]["redis-url"] = base64.b64encode(b"postgresql://node:password@[2001:db8::7]/shop").decode()
+    data(manifests, "node-settings").update(SESSION_STORE="sql", DATABASE_URL_FILE="/cluster/node/redis-url")
+    data(manifests, "node-settings").pop("REDIS_URL_FILE")
+    (problem,) = problems_of(manifests)
+    assert problem.startswith("Deployment node to 2001:db8::7 at port 5432: no NetworkPolicy allows this egress")
+
+
+def test_a_port_that_no_service_has_needs_no_policy(manifests: Manifests) -> None:
+    for name in ("node", "proxy"):
+        container(manifests, name)["ports"].append({"name": "metrics", "containerPort": 9113})
     assert problems_of(manifests) == []
 
 
