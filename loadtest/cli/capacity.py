@@ -51,6 +51,11 @@ _MEASURING = {
 """Parameters that say what is measured, and how: the option of each."""
 
 
+def _require_zones(store: str, zones: int, replicas: int) -> None:
+    if store != "sql" and replicas >= zones:
+        raise click.UsageError(f"--replicas must be below the number of zones, {zones}: each copy has its own")
+
+
 COUNT = Quantity("count", parse_count)
 
 
@@ -171,8 +176,8 @@ def capacity(
         raise click.UsageError(f"--active must be at most the number of sessions, {workload.sessions:,}")
     if earlier is not None and (measuring := [_MEASURING[name] for name in _MEASURING if name in find_given()]):
         raise click.UsageError(f"--from measures nothing, and has its store; leave out {' and '.join(measuring)}")
-    if store != "sql" and workload.replicas >= workload.zones:
-        raise click.UsageError(f"--replicas must be below the number of zones, {workload.zones}: each copy has its own")
+    if earlier is None:
+        _require_zones(store, workload.zones, workload.replicas)
     require_writable(record)
     options = Options(store, data_bytes, quick, sizes, nginx, store_server)
     try:
@@ -185,6 +190,7 @@ def capacity(
     except KeyboardInterrupt:
         console.print("stopped; everything has been ended")
         raise SystemExit(INTERRUPTED) from None
+    _require_zones(plan.store, workload.zones, workload.replicas)
     console.print(show_sheet(plan, describe(plan, machine)))
     if predictions:
         console.print()

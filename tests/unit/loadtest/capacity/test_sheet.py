@@ -1,6 +1,7 @@
 """The sheet: its width, its sources, its last lines."""
 
 import io
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from loadtest.capacity.figures import Figure, Part, RequestKind
 from loadtest.capacity.run import CapacityError, describe, plan_from
 from loadtest.capacity.sheet import describe_limits, make_lines, make_record, read_record, show_sheet
 from tests.unit.loadtest.capacity.figures import MACHINE, READ, WORKLOAD, make_plan
+from tests.unit.loadtest.test_cli import invoke
 
 SQL: dict[str, Any] = {
     "demands": {part: costs for part, costs in MACHINE.demands.items() if part is not Part.STORE},
@@ -118,6 +120,16 @@ def test_a_record_that_lacks_what_a_plan_needs_is_refused_in_one_line(
         return
     with pytest.raises(CapacityError, match=rf"^{path} does not have the figures of [^\n]*: [^\n]*{message}$"):
         plan_from(path, WORKLOAD)
+
+
+@pytest.mark.parametrize(("store", "status"), [("sql", 0), ("redis-cluster", 2)])
+def test_the_zones_of_an_earlier_run_are_those_of_its_store(tmp_path: Path, store: str, status: int) -> None:
+    path = tmp_path / "capacity.json"
+    plan = make_plan(store, figures=SQL if store == "sql" else None)
+    path.write_bytes(msgspec.json.encode(make_record(plan, WHERE)))
+    done = invoke("capacity", *shlex.split("--sessions 10k --active 1k --rate 0.03 --zones 2 --from"), path)
+    assert done.exit_code == status, done.output
+    assert ("--replicas must be below the number of zones, 2" in done.output) is (status == 2)
 
 
 def test_a_record_of_another_version_is_not_read(tmp_path: Path) -> None:
