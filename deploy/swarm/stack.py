@@ -114,11 +114,10 @@ class Stack:
 
     def redis_machine(self) -> str:
         """Return the machine that the stack's own Redis is pinned to; empty where there is none."""
-        form = "{{json .Spec.TaskTemplate.Placement.Constraints}}"
-        try:
-            constraints = json.loads(self._ask("service", "inspect", "--format", form, f"{self.name}_redis"))
-        except ClusterError:
+        if all(one.name != "redis" for one in self.services()):
             return ""
+        form = "{{json .Spec.TaskTemplate.Placement.Constraints}}"
+        constraints = json.loads(self._ask("service", "inspect", "--format", form, f"{self.name}_redis"))
         found = [one.rpartition("== ")[2] for one in constraints or () if one.startswith("node.hostname")]
         return "" if found in ([], ["none"]) else found[0]
 

@@ -119,6 +119,16 @@ def test_the_store_stays_on_its_machine_where_the_next_up_is_run_on_another(engi
     assert up()["REDIS_MACHINE"] == "m1"
 
 
+def test_the_store_is_not_moved_where_the_engine_does_not_say_which_machine_has_it(engine: Path) -> None:
+    up()
+    Path("swarm-sessions/settings.json").unlink()
+    script = engine / "docker"
+    script.write_text(
+        script.read_text().replace("sessions_node\\t3/3\\n", "sessions_node\\t3/3\\nsessions_redis\\t1/1\\n")
+    )
+    assert refuse(status=1).startswith("docker service: refused: service inspect ")
+
+
 def test_the_kept_settings_have_no_secret_and_are_for_their_owner() -> None:
     up("--store-url", OUTSIDE)
     kept = Path("swarm-sessions/settings.json")
