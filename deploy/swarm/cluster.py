@@ -14,7 +14,7 @@ from deploy.compose.members import NODE_PORT, PROXY_PORT
 from deploy.fault_proxy import FaultProxy
 from deploy.redis.control import BaseStoreControl, make_control
 from deploy.spec import ClusterError, ClusterSpec, Discovery, NodeKind, check_nodes
-from deploy.swarm.front import Front
+from deploy.swarm.load_balancer import LoadBalancer
 from deploy.swarm.machines import Machines, MachineState
 from deploy.swarm.override import (
     STORE_PROXY,
@@ -64,7 +64,7 @@ class SwarmCluster(BaseCluster):
         self._one_proxy = one_proxy
         self._stack: Stack | None = None
         self._settings: StackSettings | None = None
-        self._front: Front | None = None
+        self._load_balancer: LoadBalancer | None = None
         self._slots: frozenset[int] = frozenset()
         self._seen: dict[str, list[TaskContainer]] = {}
         """The containers of each machine that is on, when it was asked last."""
@@ -73,8 +73,8 @@ class SwarmCluster(BaseCluster):
     @property
     def url(self) -> str:
         self._running_stack()
-        assert self._front is not None, "it is started"
-        return f"http://127.0.0.1:{self._front.port}"
+        assert self._load_balancer is not None, "it is started"
+        return f"http://127.0.0.1:{self._load_balancer.port}"
 
     @property
     def machines(self) -> Machines:
@@ -105,9 +105,9 @@ class SwarmCluster(BaseCluster):
 
     def stop(self) -> None:
         self._reset()
-        if self._front is not None:
-            self._front.close()
-            self._front = None
+        if self._load_balancer is not None:
+            self._load_balancer.close()
+            self._load_balancer = None
         if self._machines is not None and self._stack is not None:
             if not self._own_machines:
                 self._remove_stack(self._stack)
@@ -198,7 +198,7 @@ class SwarmCluster(BaseCluster):
         if self.spec.store_proxy:
             self._start_fault_proxy(name)
         self._stack.wait_deployed(self.spec.start_timeout)
-        self._front = Front(machines, self.spec.port)
+        self._load_balancer = LoadBalancer(machines, self.spec.port)
         self._change_proxy()
         self.wait_ready(self.spec.start_timeout)
 

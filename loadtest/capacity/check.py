@@ -17,7 +17,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from loadtest.capacity.figures import Figure, MachineFigures, Part, RequestKind
-from loadtest.capacity.measure import Effort, Memory, Watch, demands
+from loadtest.capacity.measure import Memory, Sampling, Watch, demands
 from loadtest.capacity.quantities import show_count
 from loadtest.capacity.testbed import LoadSample, Testbed
 from loadtest.claims.claim import Verdict
@@ -60,7 +60,7 @@ def check(
     others: Sequence[Testbed],
     sizes: Sequence[int],
     writes: float,
-    effort: Effort,
+    sampling: Sampling,
     watch: Watch,
 ) -> tuple[Prediction, ...]:
     """Fill other clusters, one for each of `sizes`, and compare them with two predictions: with that of the sheet, from
@@ -84,15 +84,15 @@ def check(
         fitted: dict[RequestKind, list[LoadSample]] = {RequestKind.READ: [], RequestKind.WRITE: []}
         mixes: dict[Testbed, list[LoadSample]] = {one: [] for one in others}
         turns = [bed, *others]
-        for number in range(1, effort.checked_rounds + 1):
-            watch(f"round {number} of {effort.checked_rounds} of requests in turns", "")
+        for number in range(1, sampling.checked_rounds + 1):
+            watch(f"round {number} of {sampling.checked_rounds} of requests in turns", "")
             random.shuffle(turns)
             for one in turns:
                 if one is bed:
                     for kind, samples in fitted.items():
-                        samples.append(bed.run(kind, effort.requests))
+                        samples.append(bed.run(kind, sampling.requests))
                 else:
-                    mixes[one].append(one.run(RequestKind.READ, effort.requests, writes))
+                    mixes[one].append(one.run(RequestKind.READ, sampling.requests, writes))
     for other, size in zip(others, sizes, strict=True):
         found += compare("CPU", figures.demands, mixes[other], writes, size)
         found += compare("CPU again", demands(fitted), mixes[other], writes, size)

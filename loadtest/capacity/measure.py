@@ -24,7 +24,7 @@ to end, and fewer rounds. All but the first count from the beginning."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Effort:
+class Sampling:
     """How much is measured, at most."""
 
     sessions: int = 200_000
@@ -37,7 +37,7 @@ class Effort:
     """Rounds of a check."""
 
 
-QUICK = Effort(sessions=20_000, rounds=3, requests=120, logins=4, checked_rounds=5)
+QUICK = Sampling(sessions=20_000, rounds=3, requests=120, logins=4, checked_rounds=5)
 Watch = Callable[[str, str], None]
 """Told of each stage and of the next one."""
 
@@ -76,7 +76,7 @@ def fit_memory(
     return Memory(used - sizes[0] * session, session, (resident_more - resident) / more), sizes
 
 
-def measure(bed: Testbed, effort: Effort, watch: Watch) -> tuple[MachineFigures, Memory]:
+def measure(bed: Testbed, sampling: Sampling, watch: Watch) -> tuple[MachineFigures, Memory]:
     """Measure a cluster that has just started. Raises ClusterError, redis.RedisError, OSError."""
     contents, began = bed.contents, time.monotonic()
 
@@ -86,7 +86,7 @@ def measure(bed: Testbed, effort: Effort, watch: Watch) -> tuple[MachineFigures,
     watch("fills the store", "")
     if isinstance(contents, RedisContents):
         contents.end_replicas()
-    memory, sizes = fit_memory(bed, effort.sessions)
+    memory, sizes = fit_memory(bed, sampling.sessions)
     resync = token = None
     if isinstance(contents, RedisContents):
         watch("replicas copy it", "requests")
@@ -96,15 +96,15 @@ def measure(bed: Testbed, effort: Effort, watch: Watch) -> tuple[MachineFigures,
     for kind in RequestKind:
         bed.run(kind, 60 if kind is not RequestKind.LOGIN else 4)  # warms up
     if isinstance(contents, RedisContents):
-        token = measure_token(bed, effort.requests)
+        token = measure_token(bed, sampling.requests)
     runs: dict[RequestKind, list[LoadSample]] = {kind: [] for kind in RequestKind}
     foreign = ForeignCpu()
-    for number in range(1, effort.rounds + 1):
+    for number in range(1, sampling.rounds + 1):
         if number > _FEWEST_ROUNDS and elapsed() > _ALL_SECONDS:
             break
-        watch(f"round {number} of {effort.rounds} of requests", "")
+        watch(f"round {number} of {sampling.rounds} of requests", "")
         for kind in RequestKind:
-            count = effort.logins if kind is RequestKind.LOGIN else effort.requests
+            count = sampling.logins if kind is RequestKind.LOGIN else sampling.requests
             runs[kind].append(bed.run(kind, count))
     return (
         MachineFigures(

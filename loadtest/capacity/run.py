@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from deploy import ClusterError
 from loadtest.capacity.check import Prediction, check, usual_sizes
-from loadtest.capacity.measure import QUICK, Effort, measure
+from loadtest.capacity.measure import QUICK, Sampling, measure
 from loadtest.capacity.plan import CapacityPlan, ExpectedLoad
 from loadtest.capacity.sheet import read_record
 from loadtest.capacity.testbed import Testbed
@@ -69,18 +69,18 @@ class Steps:
 
 def plan_here(load: ExpectedLoad, options: Options, console: Console) -> Planned:
     """Measure this machine, check the prediction where that is asked for, and return the plan. Raises CapacityError."""
-    effort = QUICK if options.quick else Effort()
+    sampling = QUICK if options.quick else Sampling()
     predictions: Sequence[Prediction] = ()
     try:
         with Steps(console, options.store, 1 if options.sizes is None else 2) as steps:
             steps("starts a cluster", "fills the store")
             with options.make_bed() as bed:
-                figures, memory = measure(bed, effort, steps)
+                figures, memory = measure(bed, sampling, steps)
                 if options.sizes is not None:
                     steps.begin_check()
                     sizes = options.sizes or usual_sizes(figures.fitted)
                     others = [options.make_bed() for _ in sizes]
-                    predictions = check(bed, figures, memory, others, sizes, load.writes, effort, steps)
+                    predictions = check(bed, figures, memory, others, sizes, load.writes, sampling, steps)
     except (ClusterError, NginxError, RedisError, SQLAlchemyError, OSError) as error:
         raise CapacityError(str(error)) from error
     machine = {**describe_machine(), "at": time.strftime("%Y-%m-%d %H:%M")}

@@ -10,7 +10,7 @@ import pytest
 
 from deploy.compose.docker import Engine
 from deploy.swarm.cluster import build_image
-from deploy.swarm.front import Front
+from deploy.swarm.load_balancer import LoadBalancer
 from deploy.swarm.machines import Machines
 from deploy.swarm.stack import Stack, Task, read_users
 from tests.support.commands import COMMAND
@@ -36,7 +36,7 @@ class Shop:
         self.machines, self.folder = machines, folder
         self.image = build_image()
         self.stack = Stack(NAME, machines.manager())
-        self.front: Front | None = None
+        self.load_balancer: LoadBalancer | None = None
 
     def run(self, command: str, *words: str, status: int = 0, **environ: str) -> str:
         """Run a command with the first machine's engine; return what it says."""
@@ -63,9 +63,9 @@ class Shop:
 
     def browser(self, user: str = "") -> HttpClient:
         """Return a new client, of a user who has logged in or of a visitor."""
-        if self.front is None:
-            self.front = Front(self.machines, 0)
-        browser = HttpClient(f"http://127.0.0.1:{self.front.port}")
+        if self.load_balancer is None:
+            self.load_balancer = LoadBalancer(self.machines, 0)
+        browser = HttpClient(f"http://127.0.0.1:{self.load_balancer.port}")
         if user:
             wait_served(browser)
             browser.log_in(read_users(self.folder), user)
@@ -106,8 +106,8 @@ def shop(machines: Machines, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     assert f"http://{machines.address('machine-1')}:8080" in said
     assert f"3 nodes, sessions in a Redis on {STORE}, balancing round_robin" in said
     yield shop
-    if shop.front is not None:
-        shop.front.close()
+    if shop.load_balancer is not None:
+        shop.load_balancer.close()
 
 
 def test_status_shows_what_runs_where(shop: Shop) -> None:

@@ -1,4 +1,4 @@
-"""What stands in front of several proxies: a load balancer, here an nginx beside the machines."""
+"""The load balancer in front of several proxies: here an nginx beside the machines."""
 
 import getpass
 import re
@@ -16,7 +16,7 @@ from proxy import Nginx, NginxError, ProxySettings, UpstreamServer, render
 _SECONDS_TO_START = 20.0
 
 
-class Front:
+class LoadBalancer:
     """A load balancer at 127.0.0.1:`port`, with connections into the network of the machines.
 
     It sends a request to the proxy of any machine, and to another one where no connection comes about; a read goes to
@@ -25,14 +25,14 @@ class Front:
 
     def __init__(self, machines: Machines, port: int) -> None:
         self.port = port or free_ports(1)[0]
-        folder = self._folder = machines.folder / "front"
+        folder = self._folder = machines.folder / "load-balancer"
         self._process: Process | None = None
         folder.mkdir(mode=0o700)
         try:
             nginx = Nginx()
             conf = folder / "nginx.conf"
             nginx.install(_render(machines, self.port, folder), conf)
-            log = machines.folder / "logs" / "front.log"
+            log = machines.folder / "logs" / "load-balancer.log"
             process = self._process = machines.run_beside(self.port, nginx.command(conf, folder), log, folder)
             message = "the load balancer before the machines does not answer"
             wait_until(lambda: self._answers(process), _SECONDS_TO_START, message)

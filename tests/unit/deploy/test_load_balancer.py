@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from deploy.spec import ClusterError
-from deploy.swarm import front
-from deploy.swarm.front import Front
+from deploy.swarm import load_balancer
+from deploy.swarm.load_balancer import LoadBalancer
 from proxy import NginxError
 
 
@@ -33,10 +33,10 @@ def test_a_load_balancer_that_does_not_start_leaves_no_folder(
     )
     machines: Any = SimpleNamespace(folder=tmp_path, run_beside=do("run_beside", process))
     nginx = SimpleNamespace(install=do("install"), command=lambda *_: [])
-    monkeypatch.setattr(front, "Nginx", lambda: nginx)
-    monkeypatch.setattr(front, "_render", lambda *_: "")
-    monkeypatch.setattr(front, "http_ok", do("answers"))
+    monkeypatch.setattr(load_balancer, "Nginx", lambda: nginx)
+    monkeypatch.setattr(load_balancer, "_render", lambda *_: "")
+    monkeypatch.setattr(load_balancer, "http_ok", do("answers"))
     with pytest.raises(ClusterError if isinstance(error, NginxError) else type(error)):
-        Front(machines, 1)
+        LoadBalancer(machines, 1)
     assert list(tmp_path.iterdir()) == []
     assert ("terminate" in done) is (step == "answers"), "only what was started is ended"
