@@ -23,7 +23,7 @@ from .accounts import UsersError, read_accounts
 from .accounts.users import Users
 from .environment import SettingsError
 from .hang_up import HangUpGuard
-from .late import LateGuard
+from .load_shedding import LoadShedder
 from .metrics import MeasuredStore, Metrics
 from .rate_limit import RateLimiter
 from .sessions import Resave, SameSite, Secure, SessionLimit, SessionOptions, Sessions, Sweeper
@@ -70,7 +70,7 @@ def create_app(settings: Settings) -> Flask:
     pages.register(app)
     for part in (shop, auth, account_sessions, health):
         app.register_blueprint(part.blueprint)
-    app.wsgi_app = LateGuard(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = LoadShedder(app.wsgi_app)  # type: ignore[method-assign]
     if settings.trusted_proxies > 0:
         app.wsgi_app = HangUpGuard(app.wsgi_app)  # type: ignore[method-assign]
     middleware.install(app, settings.node_name, metrics)

@@ -26,7 +26,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from . import gunicorn_hooks, health, logs, sessions
 from .environment import SettingsError
 from .hang_up import HangUpGuard
-from .late import LateGuard
+from .load_shedding import LoadShedder
 from .metrics import MeasuredStore, Metrics
 from .middleware import RequestMiddleware, remember_route
 from .sessions import Sessions, Sweeper
@@ -53,7 +53,7 @@ def make(settings: Settings) -> WSGIApplication:
     logs.configure_logs(settings.node_name, settings.log_level)
     if gunicorn_hooks.sweeps(settings):
         Sweeper(store, settings.sweep_seconds).start()
-    served: WSGIApplication = LateGuard(_Dispatcher(_make_health(settings, store, metrics), application))
+    served: WSGIApplication = LoadShedder(_Dispatcher(_make_health(settings, store, metrics), application))
     if (count := settings.trusted_proxies) > 0:
         served = HangUpGuard(served)
     served = RequestMiddleware(served, settings.node_name, metrics, headers=())

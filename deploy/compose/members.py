@@ -1,4 +1,4 @@
-"""The services of compose.yaml that can be members of a cluster: names, addresses, roles, states."""
+"""The services of compose.yaml as members of a cluster: names, addresses, roles, states. `cluster.py` controls them."""
 
 import re
 from collections.abc import Iterable

@@ -4,7 +4,8 @@ The signature (HMAC-SHA256 over the exact text of the id, base64url without padd
 without a round trip to the store. It is read from the raw Cookie header and compared as text: a value that is quoted,
 padded, decorated or sent twice is not the one that was set, and is refused.
 
-The Set-Cookie header around this value is written in `extension.py`, by `set_cookie`.
+Whether a response sets the cookie is decided in `state.py` (`commit`), and its header is written in `extension.py`
+(`set_cookie`).
 """
 
 from __future__ import annotations

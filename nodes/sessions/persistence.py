@@ -1,4 +1,5 @@
-"""One session at the store, during one request: load, save, create, compare-and-set. `renewal.py` renews and ends it.
+"""One session at the store, during one request: load, save, touch, create, compare-and-set. `renewal.py` ends it, and
+moves it to another id.
 
 `SessionRecord` is the only code that talks to a store on behalf of a request. Each operation is one round trip unless
 it says otherwise.

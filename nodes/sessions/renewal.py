@@ -1,4 +1,4 @@
-"""Renewal: a session goes on under a new id, and its old key keeps a mark that says so.
+"""The renewal and the end of a session: it goes on under a new id, or not at all, and its old key keeps a mark of that.
 
     create the new session, with what was read of the old one
     list the user's sessions, where their number is limited

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nodes.late import CAUGHT_UP, LATE, PATIENCE, LateGuard
+from nodes.load_shedding import CAUGHT_UP, LATE, PATIENCE, LoadShedder
 
 
 class Worker:
@@ -14,7 +14,7 @@ class Worker:
 
     def __init__(self) -> None:
         self.now = 100.0
-        self._guard = LateGuard(self._work, lambda: self.now)
+        self._guard = LoadShedder(self._work, lambda: self.now)
         self._status = ""
 
     def _work(self, _environ: Any, start_response: Any) -> list[bytes]:

@@ -41,7 +41,7 @@ _LAST_DATA_RECEIVED = 52
 """Offset of this field in Linux's `struct tcp_info`: four bytes, in ms."""
 
 
-class LateGuard:
+class LoadShedder:
     """WSGI middleware under gunicorn, whose environment has the connection. `clock` returns seconds."""
 
     def __init__(self, application: WSGIApplication, clock: Callable[[], float] = time.monotonic) -> None:
