@@ -2,6 +2,7 @@
 
 try:
     import tomllib
+    from collections.abc import Iterable
     from importlib import metadata
     from itertools import pairwise
     from pathlib import Path
@@ -29,6 +30,24 @@ def version() -> str:
     path = Path(__file__).parent / "pyproject.toml"
     project: dict[str, Any] = tomllib.loads(path.read_text())["project"] if path.is_file() else {}
     return str(project["version"]) if project.get("name") == "session-cluster" else metadata.version("session-cluster")
+
+
+class _HelpFormatter(click.HelpFormatter):
+    """Click's formatter, without line breaks in names such as redis-ha: it shows their hyphens to Click as letters."""
+
+    _HYPHEN = "\ue000"
+
+    def write_text(self, text: str) -> None:
+        super().write_text(text.replace("-", self._HYPHEN))
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], *args: Any, **kwargs: Any) -> None:
+        super().write_dl([(name, text.replace("-", self._HYPHEN)) for name, text in rows], *args, **kwargs)
+
+    def write(self, string: str) -> None:
+        super().write(string.replace(self._HYPHEN, "-"))
+
+
+click.Context.formatter_class = _HelpFormatter  # of all commands: each makes a context of its own
 
 
 class _Commands(click.Group):

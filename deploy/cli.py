@@ -84,7 +84,12 @@ def program_options(command: Command) -> Command:
     return _add(
         command,
         ("--nginx", None, "PATH", "Use this nginx instead of the embedded one."),
-        ("--store-server", None, "PATH", "Use this redis-server or valkey-server, 6.2 or later."),
+        (
+            "--store-server",
+            None,
+            "PATH",
+            "Use this redis-server or valkey-server (6.2 or later) instead of the embedded one.",
+        ),
     )
 
 
@@ -106,7 +111,7 @@ def _add(command: Command, *options: tuple[str, str | None, str, str]) -> Comman
     default=Durability.PRIMARY.value,
     metavar="WRITES",
     help="Writes that wait for a replica, with redis-ha and redis-cluster: primary (none), revocations (logouts), or"
-    " every_write. As STORE_DURABILITY of compose.",
+    " every_write. It is STORE_DURABILITY of compose.yaml.",
 )
 @click.option(
     "--app",
@@ -127,7 +132,7 @@ def _add(command: Command, *options: tuple[str, str | None, str, str]) -> Comman
     flag_value=PAGE_PORT,
     show_default=False,
     metavar="[PORT]",
-    help=f"Serve a page on 127.0.0.1 to watch and break it; without PORT on {PAGE_PORT}.",
+    help=f"Serve a page on 127.0.0.1 to watch and break the cluster; without PORT on {PAGE_PORT}.",
 )
 @click.option("--tls", is_flag=True, show_default=False, help="Serve https, with a certificate made for this cluster.")
 @click.option(
@@ -135,7 +140,7 @@ def _add(command: Command, *options: tuple[str, str | None, str, str]) -> Comman
     "state_dir",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Folder for cluster.json and the logs; the logs stay afterwards.",
+    help="Folder for cluster.json and the logs; the logs stay afterwards.  [default: a temporary folder]",
 )
 @program_options
 @click.pass_obj

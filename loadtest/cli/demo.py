@@ -38,9 +38,7 @@ from loadtest.suite import Suite, SuiteLoad
     show_default=True,
     help="How long each scene measures; up to five times as long where the machine is too slow to see enough.",
 )
-@click.option(
-    "--scene", "names", multiple=True, metavar="NAME", help="Run this scene only; may be given more than once."
-)
+@click.option("--scene", "names", multiple=True, metavar="NAME", help="Run this scene only; may be repeated.")
 @json_option("Write all figures to FILE.")
 @out_option("Keep the histories in DIR, with a report: a new folder, or one of an earlier demo.")
 @program_options

@@ -88,7 +88,7 @@ def list_(file: Path | None) -> None:
     None,
     "Where the clusters run: local (processes of this machine), compose (containers) or swarm (containers on several "
     "machines, which are namespaces of this one). Default: local, and the others for experiments that need them, where "
-    "they are possible.",
+    "this machine can run them.",
     _PLACES,
 )
 @click.option(
@@ -97,14 +97,14 @@ def list_(file: Path | None) -> None:
     type=click.Choice([kind.value for kind in NodeKind]),
     default=NodeKind.FLASK.value,
     show_default=True,
-    help=f"Application of the nodes: {', '.join(NodeKind)}; only some experiments run with the latter two.",
+    help=f"Application of the nodes: {', '.join(NodeKind)}. Only some experiments run with express and flask-session.",
 )
 @out_option(
     "Folder for results, histories and the report: a new or empty one, or one of an earlier run, whose results are "
     "kept. Default: results/failover-TIME."
 )
 @users_option(24, "Number of virtual users.")
-@click.option("--short", is_flag=True, help="Run for half as long, for a first look.")
+@click.option("--short", is_flag=True, help="Run each for half as long, for a first look.")
 @program_options
 def run(
     names: tuple[str, ...],
@@ -214,15 +214,16 @@ def _make_target_suite(
     "--seconds",
     metavar="S",
     type=Number(1, DAY),
-    help="About how many seconds of load, with one fault or more. Start, login of the users and check add some 15 s,"
-    " or more on a busy machine. From 600 on the run begins and ends with a quiet phase, which are compared."
+    help="Seconds of load, approximately; at least one fault is applied. Start, login of the users and check take"
+    " another 15 s, or more on a busy machine. From 600 on, the run has a quiet phase at its beginning and one at its"
+    " end, and compares the two."
     "  [default: 60; with --operations a day]",
 )
 @click.option(
     "--operations",
     metavar="N",
     type=click.IntRange(1, 1_000_000_000),
-    help="End after N checked operations, unless the seconds are over before.",
+    help="End after N checked operations, or after the seconds, whichever comes first.",
 )
 @click.option(
     "--wait",
@@ -230,11 +231,13 @@ def _make_target_suite(
     type=Number(0, 3600),
     default=SuiteLoad.wait,
     metavar="MIN MAX",
-    show_default=True,
-    help="Each user waits MIN to MAX seconds before its next request.",
+    help="Users wait MIN to MAX seconds before their next request.  [default: {:g} {:g}]".format(*SuiteLoad.wait),
 )
 @click.option(
-    "--seed", metavar="N", type=click.IntRange(0, 2**32 - 1), help="Repeat the faults of an earlier run. Default: new."
+    "--seed",
+    metavar="N",
+    type=click.IntRange(0, 2**32 - 1),
+    help="Repeat the faults of an earlier run. Default: a new one.",
 )
 @out_option("Folder for the result, the history and the report. Default: results/random-TIME.")
 @users_option(24, "Number of virtual users.")
@@ -264,7 +267,7 @@ def random_(
     seed = secrets.randbelow(2**32) if seed is None else seed
     folder = out or Path("results", time.strftime("random-%Y%m%d-%H%M%S"))
     if wait[0] > wait[1]:
-        raise click.BadParameter(f"{wait[0]:g} {wait[1]:g} must ascend.", param_hint="--wait")
+        raise click.BadParameter(f"must be two ascending numbers, not {wait[0]:g} {wait[1]:g}", param_hint="--wait")
     given = f" --seconds {seconds:g}" if seconds else ""
     given += f" --operations {operations}" if operations else ""
     given += f" --wait {wait[0]:g} {wait[1]:g}" if wait != SuiteLoad.wait else ""
@@ -336,7 +339,7 @@ def _choose(names: Sequence[str], everything: bool, places: Sequence[str], node:
 
 @click.command(short_help="Write a page with all results in a folder.")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--title", metavar="TEXT", help="Title of the page.")
+@click.option("--title", metavar="TEXT", help=f"Title of the page.  [default: {TITLE}]")
 @click.option(
     "--choosing",
     "guide",

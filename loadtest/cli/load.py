@@ -65,7 +65,7 @@ _MATRIX_OPTIONS = ("stores", "balances")
     metavar="N",
     help="Number of virtual users.  [default: 30; with --matrix 20]",
 )
-@click.option("--spawn-rate", type=Number(0.01, 1000), default=20, metavar="N", help="Users that start per second.")
+@click.option("--spawn-rate", type=Number(0.01, 1000), default=20, metavar="N", help="Users who start per second.")
 @click.option(
     "--duration",
     type=Number(1, 86_400),
@@ -77,7 +77,7 @@ _MATRIX_OPTIONS = ("stores", "balances")
     nargs=2,
     type=Number(0, 3600),
     metavar="MIN MAX",
-    help="Each user waits MIN to MAX seconds before its next request.  [default: 0.2 0.8; with --matrix 0 0]",
+    help="Users wait MIN to MAX seconds before their next request.  [default: 0.2 0.8; with --matrix 0 0]",
 )
 @click.option(
     "--mix",
@@ -99,8 +99,8 @@ _MATRIX_OPTIONS = ("stores", "balances")
 @click.option(
     "--target",
     metavar="URL|FILE",
-    help="Use a running cluster instead of a new one: one of `session-cluster up`, or any application with its HTTP "
-    "interface. Or any application at all, which a TOML file describes: `session-cluster target --help`.",
+    help="Use a running cluster instead of a new one: the URL of one of `session-cluster up`, or of any application "
+    "with its HTTP interface; or the TOML file of any web application, see `session-cluster target --help`.",
 )
 @click.option(
     "--users-file",
@@ -112,7 +112,9 @@ _MATRIX_OPTIONS = ("stores", "balances")
     "the variable CLUSTER_USERS_FILE]",
 )
 @click.option(
-    "--cookie", metavar="NAME", help="The target's session cookie.  [default: as the file of users says, or session]"
+    "--cookie",
+    metavar="NAME",
+    help="Name of the target's session cookie.  [default: as the file of users says, or session]",
 )
 @click.option(
     "--ca",

@@ -90,9 +90,12 @@ def init(compose: Path, output: Path | None) -> None:
     show_default=True,
     help="Names of `session-cluster failover list`, with commas between them.",
 )
-@out_option("Folder for results; what it has already is not run again. Default: results/comparison.")
+@out_option("Folder for results; runs whose results it has are not repeated. Default: results/comparison.")
 @click.option(
-    "--page", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write the comparison as Markdown."
+    "--page",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write the comparison as Markdown.",
 )
 @click.option(
     "--repeat",
@@ -103,7 +106,7 @@ def init(compose: Path, output: Path | None) -> None:
     help="Runs of each experiment on each system.",
 )
 @users_option(24, "Number of virtual users.")
-@click.option("--full", is_flag=True, help="Run experiments in full length, not for half as long.")
+@click.option("--full", is_flag=True, help="Run experiments in full length. Default: half as long.")
 def compare(
     files: tuple[Path, ...], experiments: str, out: Path | None, page: Path | None, repeat: int, users: int, full: bool
 ) -> None:
@@ -163,9 +166,9 @@ def check(file: Path) -> None:
 
     These are look, login, look, count twice, read, add, look, empty, logout, look, and a write.
 
-    What its runtime starts is started, and ended. The table has each request, its answer and what that shows. Below it
-    are the mistakes, each with its line in FILE, and what can't be found on this target: without a counter or a list
-    no lost updates, without a logout no revived ones.
+    The servers that its runtime starts are ended afterwards. The table has each request, its answer and what
+    that shows. Below it are the mistakes, each with its line in FILE, and what can't be found on this target: without a
+    counter or a list no lost updates, without a logout no revived ones.
 
     Exit status: 0 all answers are as described; 1 one is not, or there was an error (in one line); 2 wrong usage; 130
     stopped by Ctrl-C.

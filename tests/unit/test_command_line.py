@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -30,6 +31,20 @@ def test_the_manual_names_the_commands_examples_environment_and_exit_codes() -> 
     assert manual.returncode == 0
     for word in (*COMMANDS, "Examples:", "Environment:", "CLUSTER_USERS_FILE", "Exit status:", "130", "locust -f"):
         assert word in manual.stdout
+
+
+def _helps(command: click.Command, *names: str) -> Iterator[str]:
+    """Yield the help of a command and of all below it, in 80 columns."""
+    yield CliRunner().invoke(main, [*names, "--help"], terminal_width=80).output
+    if isinstance(command, click.Group):
+        for name, one in command.commands.items():
+            yield from _helps(one, *names, name)
+
+
+def test_no_line_of_help_breaks_a_name_at_its_hyphen() -> None:
+    helps = list(_helps(main))
+    assert len(helps) > 15
+    assert [line for text in helps for line in text.splitlines() if line.endswith("-")] == []
 
 
 def test_the_version_is_printed() -> None:

@@ -97,6 +97,7 @@ def test_an_empty_text_is_not_taken_for_an_option_that_was_left_out(arguments: l
         ("failover run 7 --on local", "node-moves does not run on local"),
         ("load --users 0", "Invalid value for '--users'"),
         ("load --wait 2 1", "--wait must be two ascending numbers"),
+        ("failover random --wait 2 1", "Invalid value for --wait: must be two ascending numbers, not 2 1"),
         ("load --workers 5 --users 3", "--workers must be between 1 and the number of users (3), not 5"),
         ("load --mix robots", "--mix must be everyday, "),
         *(
