@@ -47,7 +47,7 @@ MakeLocalCluster = Callable[[ClusterSpec], LocalCluster]
 
 @dataclass(frozen=True)
 class Additions:
-    """What `up` gets from the command line as Click's context object, because this package does not know it.
+    """The context object of Click, in which the command line gives `up` what this package does not know.
 
     `make_application` makes the application of nodes that are not NodeKind.FLASK, or raises ClusterError. `serve_page`
     runs a cluster of this spec with the console's page at a port until a signal; it makes another cluster when a person

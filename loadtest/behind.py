@@ -92,7 +92,7 @@ def tell(behind: Behind) -> str:
 
 
 class ProofRequests(msgspec.Struct, frozen=True, kw_only=True):
-    """What is behind evidence with this `who` and `at`, for results."""
+    """The requests behind evidence with this `who` and `at`, for results."""
 
     who: str
     at: float

@@ -42,7 +42,7 @@ def _deletes(attributes: str, now: float) -> bool:
 
 
 class Sent(NamedTuple):
-    """Of one request: the Cookie header, the session's cookie in it, the name of that session, and `Op.held`."""
+    """A request: its Cookie header, the session's cookie in it, the name of that session, and `Op.held`."""
 
     header: str
     cookie: str | None

@@ -29,7 +29,7 @@ def cpu_seconds_with_children(pid: int) -> float:
 
 
 class ForeignCpu:
-    """How much of this machine's cores programs use that are not descendants of this process, from its creation on."""
+    """The use of this machine's cores, from its creation on, by programs that are not descendants of this process."""
 
     def __init__(self) -> None:
         self._before = self._read()

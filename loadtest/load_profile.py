@@ -26,7 +26,7 @@ class ProfileError(ValueError):
 
 
 class Mix(StrEnum):
-    """What the virtual users do."""
+    """The behaviour of the virtual users."""
 
     EVERYDAY = "everyday"  # visitors, shoppers and leavers as 6:3:1, each with a session of its own
     BROWSERS = "browsers"  # visitors, shoppers, leavers and browsers with tabs as 6:3:1:2

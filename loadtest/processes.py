@@ -1,4 +1,4 @@
-"""What the processes of a run use, at its beginning and at its end."""
+"""The use of memory, descriptors and threads by the processes of a run, at its beginning and at its end."""
 
 import os
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ RUNNER = "runner and checker"
 
 
 class ProcessUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one process with its children. `memory` in MB: a page that several share counts for each with its part (PSS),
-    where the system tells."""
+    """The use by one process with its children. `memory` is in MB: a page that several share counts for each with its
+    part (PSS), where the system tells."""
 
     memory: float
     descriptors: int
@@ -39,7 +39,7 @@ class ProcessChange(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Sample:
-    """What a process uses; `identity` is its id and when it started."""
+    """The use by a process; `identity` is its id and the time of its start."""
 
     role: Role | None
     usage: ProcessUsage

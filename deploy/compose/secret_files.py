@@ -1,4 +1,4 @@
-"""What setup writes for the servers and the nodes of a cluster of containers: secrets, and the files that hold them.
+"""The secrets of a cluster of containers, and the files in which setup gives them to servers and nodes.
 
 Secrets are made at the first start and kept by later ones. Each folder is a volume that only those containers see that
 need it. Files for other users than this image's are readable by everyone within their volume, since an ordinary user

@@ -1,5 +1,5 @@
-"""What schemas cannot say: rules for the pods, for what refers to what, and for the settings of nodes, Redis and nginx.
-`traffic.py` has those for the way of a request.
+"""Rules that schemas cannot express: for the pods, for references between objects, for the settings of nodes, Redis and
+nginx. `traffic.py` has those for the way of a request.
 
 Each rule yields a line for each object that breaks it.
 """
@@ -145,7 +145,7 @@ def _check_references(manifests: Manifests, workload: Workload) -> Iterator[str]
 
 
 def check_availability(manifests: Manifests) -> Iterator[str]:
-    """What has several replicas keeps some of them, on several machines and zones, also in an update."""
+    """Workloads with several replicas keep some of them, on several machines and zones, also in an update."""
     yield from _check_autoscalers(manifests)
     yield from _check_budgets(manifests)
     for workload in manifests.workloads():

@@ -1,4 +1,4 @@
-"""What an overlay needs before `kubectl apply -k`: secrets, and an nginx.conf for other hosts or another cluster.
+"""Files for an overlay, before `kubectl apply -k`: secrets, and an nginx.conf for other hosts or another cluster.
 
     python -m deploy.kubernetes.setup secrets FOLDER --redis
     python -m deploy.kubernetes.setup nginx --host shop.example.org > nginx.conf

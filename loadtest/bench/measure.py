@@ -27,7 +27,7 @@ FIRST_SECONDS = 5.0
 
 
 class Use(Enum):
-    """What a request does with the session."""
+    """The use that a request makes of the session."""
 
     READ = "session read"
     WRITE = "session written"

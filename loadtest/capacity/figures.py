@@ -1,4 +1,4 @@
-"""What is measured on a machine: the service demands of a request, the bytes of a session, and their spread."""
+"""The figures of a machine: the service demands of a request, the bytes of a session, and their spread."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ to end, and fewer rounds. All but the first count from the beginning."""
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How much is measured, at most."""
+    """The bounds of a measurement."""
 
     sessions: int = 200_000
     """Memory is compared with a quarter of it, so that tables which double are equally full."""

@@ -40,7 +40,7 @@ LINK = 10e9 / 8
 
 @dataclass(frozen=True, kw_only=True)
 class ExpectedLoad:
-    """What the cluster is for, at its busiest time. Times are in seconds, `rate` is requests a second for each active
+    """The load of the cluster at its busiest time. Times are in seconds, `rate` is requests a second for each active
     user."""
 
     sessions: int
@@ -79,7 +79,7 @@ class ExpectedLoad:
 
 @dataclass(frozen=True)
 class Limit:
-    """What a resource carries: sessions, with active users in proportion."""
+    """The capacity of a resource: sessions, with active users in proportion."""
 
     name: str
     sessions: float
@@ -156,7 +156,7 @@ class CapacityPlan:
 
     @cached_property
     def limits(self) -> tuple[Limit, ...]:
-        """What one primary carries, the resource that limits first at the beginning."""
+        """The limits of one primary, the lowest first."""
         sessions, figures = self.workload.sessions, self.figures
         if figures.writer_seconds is not None:
             busy = (self.workload.rates[RequestKind.WRITE] + self.workload.logins) * figures.writer_seconds.value
@@ -177,12 +177,12 @@ class CapacityPlan:
 
     @property
     def needed_primaries(self) -> int:
-        """How many primaries carry the workload."""
+        """The number of primaries that carry the workload."""
         return max(1, math.ceil(self.workload.sessions / self.limits[0].sessions - 1e-9))
 
     @property
     def primaries(self) -> int:
-        """How many primaries the store has: one where it can't have several."""
+        """The number of primaries of the store: one where it can't have several."""
         return max(FEWEST_PRIMARIES, self.needed_primaries) if self.has_shards else 1
 
     @property

@@ -38,7 +38,7 @@ def owner(number: int) -> str:
 
 
 class SessionDump:
-    """What DUMP returns of a session of the user `owner(0)`, made into that of another user.
+    """The DUMP of a session of the user `owner(0)`, and those of other users made from it.
 
     The name stands in it as text where the server does not compress (rdbcompression no). The dump ends with a checksum
     of all of it, which is linear: that of a difference is added, without going through the dump.

@@ -32,7 +32,7 @@ class CapacityError(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """What is measured. `sizes` are those of the check; empty: the usual ones, None: no check."""
+    """The options of a measurement. `sizes` are those of the check; empty: the usual ones, None: no check."""
 
     store: str
     data_bytes: int

@@ -1,4 +1,4 @@
-"""What a history proves about sessions: pure code over its events alone."""
+"""The checker: what a history proves about sessions. Pure code over its events alone."""
 
 from loadtest.checker.check import HORIZON, Checker, check, list_losses
 from loadtest.checker.findings import Availability, Evidence, Findings, Kind, Losses, PhaseFigures, Row, Window

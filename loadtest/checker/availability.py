@@ -1,4 +1,4 @@
-"""What the independent prober saw. It waits for no answer before it sends the next probe, so it misses nothing."""
+"""The observations of the independent prober. It waits for no answer before the next probe, so it misses nothing."""
 
 import copy
 from bisect import insort

@@ -111,7 +111,7 @@ class Generation(State):
 
 @dataclass(slots=True)
 class Verdicts:
-    """What a counter's answers prove."""
+    """The conclusions from a counter's answers."""
 
     lost: list[LostUpdates] = field(default_factory=list)
     stale: list[ShownValue] = field(default_factory=list)

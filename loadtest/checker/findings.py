@@ -1,4 +1,4 @@
-"""What the checker found in a history. JSON-able: the report and programs read it as it is."""
+"""The findings of the checker in a history. JSON-able: the report and programs read it as it is."""
 
 from enum import StrEnum
 
@@ -8,7 +8,7 @@ from loadtest.history import Note, Op
 
 
 class Kind(StrEnum):
-    """What a history can prove to be wrong with sessions."""
+    """The errors of sessions that a history can prove."""
 
     SESSION_LOST = "session lost"  # logged in, not logged out, not expired, and the answer is to an anonymous user
     UPDATE_LOST = "update lost"  # acknowledged, and missing in all that was seen from then on
@@ -124,7 +124,7 @@ class Window(msgspec.Struct, frozen=True):
 
 
 class Availability(msgspec.Struct, frozen=True, kw_only=True):
-    """What the prober saw of one target; its interval is the resolution.
+    """The answers of one target to the prober, whose interval is the resolution.
 
     `errors` are the windows without any good answer: each from the first probe that failed to the next good one.
     `gap` is the longest of them in seconds. `slow` reaches from the first to the last probe that took longer than
@@ -150,7 +150,7 @@ class Availability(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a history proves. `complete` is false for a truncated one: what was in flight when it ended is missing.
+    """The findings of a history. `complete` is false for a truncated one: what was in flight when it ended is missing.
 
     `sessions_lost` and `revived` count sessions, `updates_lost` counted requests, pieces in lists and emptied lists,
     `stale_reads` and `crossed` answers, `misdirected` writes, `passwords_undone` logins. `examples` are some of each

@@ -1,4 +1,4 @@
-"""When is a user logged in for certain, and when for certain not? From the logins and logouts of one session.
+"""The times at which a user must, or must not, be logged in: from the logins and logouts of one session.
 
 As with counters, only real time orders operations, and what ended as unknown may have happened at any time since.
 """

@@ -1,4 +1,4 @@
-"""What sets the counters of a session to 0: logouts, logins whose new id may be lost, emptied carts, lost sessions."""
+"""Resets of a session's counters to 0: logouts, logins whose new id may be lost, emptied carts, lost sessions."""
 
 from dataclasses import dataclass, field
 

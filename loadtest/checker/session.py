@@ -39,7 +39,7 @@ class Evaluation:
 
 
 class EndedSession(NamedTuple):
-    """What is remembered of a session that is over: the accounts that logged in, and the logout that must hold.
+    """The rest of a session that is over: the accounts that logged in, and the logout that must hold.
 
     There are thousands of them, and a tuple of one name takes a quarter of a set.
     """

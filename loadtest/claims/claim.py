@@ -88,7 +88,7 @@ def worst(results: Iterable[ClaimResult]) -> ClaimResult:
 
 
 class Sight(StrEnum):
-    """What answers show, beside losses: a claim about it needs a target that shows it."""
+    """A property that answers show, beside losses: a claim about it needs a target that shows it."""
 
     NODES = "nodes"
     """Which node answered."""

@@ -10,7 +10,7 @@ from loadtest.processes import ProcessChange
 
 
 class Tolerance(NamedTuple):
-    """What a figure may be in the end: `times` that of the beginning, and `more`."""
+    """The bound of a figure at the end: `times` that of the beginning, and `more`."""
 
     times: float
     more: float

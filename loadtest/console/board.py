@@ -17,7 +17,7 @@ MOST_ENTRIES = 500
 
 
 class EntryKind(StrEnum):
-    """What a line of the log tells."""
+    """The kind of a line of the log."""
 
     QUEUED = "queued"
     STARTED = "started"
@@ -54,7 +54,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 @dataclass
 class Cursor:
-    """How far one reader has read."""
+    """The position of one reader."""
 
     entry: int = 0
     snapshot: int = 0

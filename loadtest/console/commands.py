@@ -27,7 +27,7 @@ DURING_EXPERIMENT = frozenset({"stop", "undo"})
 
 
 class ClusterStage(StrEnum):
-    """What the console's cluster does."""
+    """The stage of the console's cluster."""
 
     STARTING = "starting"
     RUNNING = "running"

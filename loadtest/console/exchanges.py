@@ -30,7 +30,7 @@ _MOST_BYTES = 4096
 
 
 class Step(StrEnum):
-    """What the visitor can let the browser do."""
+    """A step that the visitor can let the browser take."""
 
     LOOK = "look"
     LOGIN = "login"

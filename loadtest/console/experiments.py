@@ -30,7 +30,7 @@ from loadtest.target import Target
 
 
 class RunStage(StrEnum):
-    """What becomes of an experiment that was started."""
+    """The stage of an experiment that was started."""
 
     RUNNING = "running"
     STOPPING = "stopping"

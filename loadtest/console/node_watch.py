@@ -1,6 +1,6 @@
-"""What nodes say of themselves, where the answers to the console's users do not tell which node was tried.
+"""The nodes' own figures, where the answers to the console's users do not tell which node was tried.
 
-Their requests are counted by the nodes, so those of everybody are in the figures, and none that no node answered.
+The nodes count their requests, so those of all clients are in the figures, and none that no node answered.
 """
 
 import http.client

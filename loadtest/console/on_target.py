@@ -1,4 +1,4 @@
-"""What the console can do on a target that a file describes, and why not: its runtime says so."""
+"""Commands of the console that a described target can't carry out, with the reasons that its runtime gives."""
 
 from typing import TYPE_CHECKING
 

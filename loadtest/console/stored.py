@@ -18,7 +18,7 @@ from nodes.stores import make_stores
 
 
 class Found(StrEnum):
-    """What is in the store under a cookie's session."""
+    """The record of a cookie's session in the store."""
 
     NO_COOKIE = "no_cookie"
     FORGED = "forged"

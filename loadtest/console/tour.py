@@ -27,7 +27,7 @@ USERS = 20
 
 
 class TourStage(StrEnum):
-    """What the tour waits for."""
+    """The stage of the tour: what it waits for."""
 
     OUTSIDE = "outside"
     """For the person: the tour has not begun, or was left."""
@@ -43,7 +43,7 @@ class TourStage(StrEnum):
 
 
 class TourStep(StrEnum):
-    """What the person can do."""
+    """A step that the person can take."""
 
     RESUME = "resume"
     ACT = "act"

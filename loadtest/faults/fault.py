@@ -14,7 +14,7 @@ Operation = Callable[[Cluster], None]
 
 
 class Ability(StrEnum):
-    """What a cluster must be able to do for a fault. Its value is the end of "the cluster can't …"."""
+    """An ability that a fault needs of a cluster. Its value is the end of "the cluster can't …"."""
 
     KILL = "kill"
     """And start again."""

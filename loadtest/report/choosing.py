@@ -18,7 +18,7 @@ MATRIX = "matrix.json"
 
 
 class CellCost(msgspec.Struct, frozen=True, kw_only=True):
-    """What the guide uses of a row of a matrix. `store_operations` and `store_reads` are None for a store without a
+    """The figures of a matrix's row in the guide. `store_operations` and `store_reads` are None for a store without a
     server; a row that failed has an error instead of figures."""
 
     store: StoreKind

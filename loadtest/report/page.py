@@ -122,7 +122,7 @@ def _side_by_side(cases: Sequence[CaseResults]) -> dict[str, Any] | None:
 
 @dataclass(frozen=True)
 class Exhibit:
-    """What the page shows of a history: a picture for a wide page and one for a narrow page, and all that was lost."""
+    """The part of a history on the page: a picture for a wide page and one for a narrow page, and all that was lost."""
 
     wide: str = ""
     narrow: str = ""

@@ -27,7 +27,7 @@ _STEPS = (0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 
 
 class Fate(StrEnum):
-    """What became of a request, from the bottom of the picture to its top."""
+    """The fate of a request, from the bottom of the picture to its top."""
 
     GOOD = "answered"
     LOGGED_OUT = "answered: user found logged out"
@@ -113,7 +113,7 @@ class Timeline:
 
 @dataclass(frozen=True)
 class Marks:
-    """What a picture points at, in seconds of its timeline. `fault` is its begin and end (None: no fault), `undone`
+    """The marks of a picture, in seconds of its timeline. `fault` is its begin and end (None: no fault), `undone`
     is false where it lasts to the end; `arrived` is the end of the arrival. `losses` are the times of the answers that
     proved a loss, by what they proved."""
 

@@ -1,4 +1,4 @@
-"""What a run cost and lost, in sentences that all reports share: the terminal, the page and the Markdown file."""
+"""The cost and the losses of a run, in sentences that the terminal, the page and the Markdown file share."""
 
 from collections import Counter
 from collections.abc import Sequence

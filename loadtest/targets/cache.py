@@ -1,4 +1,4 @@
-"""Where the packages of applications are kept: in the user's cache, in folders with names made of their lock files.
+"""The cache for packages of applications: in the user's cache, in folders with names made of their lock files.
 
 It imports nothing of the project, because servers of targets start through it.
 """

@@ -1,4 +1,4 @@
-"""How reference implementations are started as nodes of a cluster, and their rights at its store."""
+"""The start of reference implementations as nodes of a cluster, and their rights at its store."""
 
 from __future__ import annotations
 

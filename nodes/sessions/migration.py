@@ -87,7 +87,7 @@ class OldSessions(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TakenOver:
-    """What became of the old cookie of a request."""
+    """The outcome for the old cookie of a request."""
 
     session_id: str | None
     """The session of ours that goes on; None where the visitor is anonymous."""

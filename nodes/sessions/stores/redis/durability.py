@@ -1,4 +1,4 @@
-"""Which writes count only once replicas have them, and the WAIT that asks for it."""
+"""Durability: the writes that count only once replicas have them, and the WAIT that asks for it."""
 
 from __future__ import annotations
 

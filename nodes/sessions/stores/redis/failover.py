@@ -1,4 +1,4 @@
-"""What Sentinel and Redis Cluster have in common: a call that is sent again, and connections to the primaries.
+"""Failover under Sentinel and Redis Cluster alike: a call that is sent again, and connections to the primaries.
 
 A failover, in order: a command fails or is refused (`Call`); the primaries are doubted and searched (`_current`), as
 sentinel.py or cluster.py does it; the call is sent again, where that is safe, within the budgets (`execute`). Under

@@ -1,4 +1,4 @@
-"""How much of its memory a Redis store uses, so that some can be kept free for logins."""
+"""The share of its memory that a Redis store uses, so that some can be kept free for logins."""
 
 from __future__ import annotations
 

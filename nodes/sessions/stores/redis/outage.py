@@ -1,4 +1,4 @@
-"""Which requests wait for a store without a primary, and for how long."""
+"""The outage policy: the requests that wait for a store without a primary, and for how long."""
 
 from __future__ import annotations
 
