@@ -124,7 +124,7 @@ class MachineControl(Protocol):
         """ "machine-1" and so on. The store is on the first one."""
 
     def cut_off(self, name: str) -> None:
-        """Pull the cable of a machine: nothing reaches it any longer, and nobody is told."""
+        """Pull the cable of a machine: nothing reaches it any longer, and no other machine is told."""
 
     def connect(self, name: str) -> None:
         """Undo `cut_off`."""

@@ -39,7 +39,7 @@ class LoadResult:
     findings: Findings
     lacks: Lacks = field(default_factory=dict)
     requests: Mapping[tuple[str, float], Behind] = field(default_factory=dict)
-    """Those behind the examples of the findings."""
+    """The requests behind the examples of the findings."""
 
     @property
     def figures(self) -> PhaseFigures:

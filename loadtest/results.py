@@ -90,7 +90,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What the target does not show (a `Kind` or a `Sight`), with the reasons: nobody looked for it."""
 
     requests: tuple[ProofRequests, ...] = ()
-    """Those behind the examples of the findings."""
+    """The requests behind the examples of the findings."""
 
     def find_requests(self, evidence: Evidence) -> str:
         """Return in one line the answer that proves it and the requests before it; empty where none is known."""

@@ -26,7 +26,7 @@ INTERVAL = 0.5
 PATIENCE = 2.0
 """Seconds after which a member that does not answer is silent."""
 SECONDS_SHOWN = 60.0
-"""How long the last nodes are members after they are gone: nobody tells whether they died or were taken out."""
+"""Seconds for which the last nodes are members after they are gone: they may have died, or have been taken out."""
 _REPLICA = re.compile(r"^(?P<project>.+)[-_](?P<service>node|proxy)[-_](?P<number>\d+)\.")
 
 

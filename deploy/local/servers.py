@@ -164,9 +164,9 @@ def make_environment(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def make_guest_environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a node with an application of somebody's own, which needs its own variables.
+    """Return the environment of a node with a user's own application, which needs its own variables.
 
-    So all of this process's are in it, but for those that would contradict `variables`.
+    So it has all variables of this process, except those that would contradict `variables`.
     """
     pairs = {name.removesuffix("_FILE") for name in variables}
     inherited = {name: value for name, value in os.environ.items() if name.removesuffix("_FILE") not in pairs}

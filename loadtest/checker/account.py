@@ -36,7 +36,7 @@ class AccountChecker:
     horizon: float
     sessions: set[str] = field(default_factory=set)
     ends: list[EndOfOthers] = field(default_factory=list)
-    """Those that may still end a session of which no operation is known yet."""
+    """Ends that may still end a session of which no operation is known yet."""
     _changes: dict[int, Op] = field(default_factory=dict)  # by the number of the new password
     _confirmed: dict[int, float] = field(default_factory=dict)  # when it was certain that the password had been changed
     _logins: list[Op] = field(default_factory=list)  # not evaluated yet

@@ -32,7 +32,7 @@ def _settings(*signing: str, encryption: str = "") -> dict[str, str]:
 
 
 STORES = (StoreKind.REDIS, StoreKind.FILE, StoreKind.SQL)
-"""Those of which 01db56e had the records. In local processes alone, since the image has the present code."""
+"""The stores whose records 01db56e wrote. In local processes alone, since the image has the present code."""
 
 
 def _upgrade(store: StoreKind) -> Variant:

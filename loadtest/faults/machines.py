@@ -51,7 +51,7 @@ def lose_quorum(*names: str) -> Fault:
     def apply(cluster: Cluster) -> None:
         for name in names:
             cluster.machines.isolate_manager(name)
-        # A leader goes on for some seconds before it notices that nobody follows.
+        # A leader goes on for some seconds before it notices that no manager follows.
         if not holds_within(lambda: not cluster.machines.has_quorum(), _SECONDS_TO_NOTICE, _POLL):
             raise ClusterError(f"without {', '.join(names)} the managers have a quorum: isolate more of them")
 

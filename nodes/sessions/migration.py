@@ -125,7 +125,7 @@ class Migration:
         """Refuse, from now on, the old sessions of `owner`, or all of them with None. Return the mark's key."""
         key = _mark_key(self._store, owner)
         if owner is not None and not any(_owner_of(source, options) for source in self._sources):
-            return key  # nobody could tell whose they are
+            return key  # it is unknown whose they are
         lifetime = Lifetime(options.permanent_lifetime + MARK_SECONDS, LONGEST)
         if self._store.create(key, {}, None, lifetime) is None:
             self._store.update(key, Changes(), lifetime)

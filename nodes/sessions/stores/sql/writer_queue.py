@@ -34,7 +34,7 @@ class WriterQueue:
         self._first = threading.Lock()
         self._state: tuple[int, int] | None = None
         self._moved = float("-inf")
-        """When somebody's write was last seen to be finished."""
+        """When a write of any process was last seen to be finished."""
 
     @contextmanager
     def turn(self, deadline: float) -> Iterator[Callable[[], bool]]:
