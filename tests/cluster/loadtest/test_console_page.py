@@ -145,7 +145,7 @@ def test_two_tabs_agree_and_a_reload_keeps_chart_and_log(page: Page, console: Fa
     expect(page.locator(".mark")).to_have_count(1)
 
 
-def test_what_comes_from_a_log_is_text(page: Page) -> None:
+def test_markup_in_a_log_is_shown_as_text(page: Page) -> None:
     page.get_by_role("button", name="Log node-1").click()
     dialog = page.get_by_role("dialog")
     expect(dialog.locator("pre")).to_have_text("<b>node-1</b> & its log")

@@ -18,7 +18,7 @@ from tests.support.waiting import lives, wait_until
 
 
 @pytest.mark.alone
-def test_a_node_is_killed_and_the_store_is_paused_and_what_cannot_be_seen_is_not_looked_for(tmp_path: Path) -> None:
+def test_experiments_on_a_target_do_not_judge_what_its_file_has_no_request_for(tmp_path: Path) -> None:
     file, out = write_small_shop(tmp_path, requests=COUNT).path, tmp_path / "out"
     done = run_command("failover", "run", "--target", file, "kill-node", "14", "--short", "--users", 12, "--out", out)
     killed, outage = read_results(out).results

@@ -99,9 +99,7 @@ def test_a_process_that_was_found_and_paused_is_resumed_after_the_command_was_ki
     wait_until(lambda: not _guards(file), "and the guard has ended")
 
 
-def test_a_process_that_was_found_and_killed_is_started_again_after_the_command_was_killed(
-    tmp_path: Path, store: psutil.Popen
-) -> None:
+def test_a_process_that_a_killed_command_had_killed_is_started_again(tmp_path: Path, store: psutil.Popen) -> None:
     (tmp_path / "start.sh").write_text(f'echo $$ > again; exec {sys.executable} -S -c "{STORE}"')
     text = f'{PROCESSES}start = "sh start.sh"\n'
     file = write_target(tmp_path, text).path

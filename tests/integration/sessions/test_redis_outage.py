@@ -95,7 +95,7 @@ def test_a_retirement_whose_reply_is_lost_has_the_outcome_of_the_first(
     assert waiting.load(KEY) == SessionMark(b"next")
 
 
-def test_what_makes_a_write_repeatable_expires_after_half_a_minute(waiting: RedisStore, client: Any) -> None:
+def test_the_tokens_that_make_a_write_repeatable_expire_after_half_a_minute(waiting: RedisStore, client: Any) -> None:
     client.flushdb()
     waiting.create(KEY, {}, None, HOUR)
     waiting.update(KEY, Changes({"a": b"1"}), HOUR)

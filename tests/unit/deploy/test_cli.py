@@ -130,7 +130,7 @@ def test_the_durability_is_that_of_the_cluster(text: str, monkeypatch: pytest.Mo
         ([], " --state /tmp/own"),
     ],
 )
-def test_the_command_that_kills_a_node_names_the_folder_unless_it_is_the_only_one_that_kill_finds(
+def test_up_shows_the_command_kill_with_its_folder_unless_it_is_the_only_cluster(
     monkeypatch: pytest.MonkeyPatch, found: list[str], options: str
 ) -> None:
     monkeypatch.setattr(cli, "find_running", lambda folder: dict.fromkeys(map(Path, found)))

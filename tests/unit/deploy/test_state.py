@@ -30,7 +30,7 @@ def test_a_damaged_description_is_no_cluster(state: StateDir, content: bytes) ->
 
 
 @pytest.mark.parametrize("pid", [-1, 0, 99_999_999_999_999])
-def test_what_can_be_no_process_is_no_cluster(state: StateDir, pid: int) -> None:
+def test_a_description_whose_pid_cannot_exist_is_not_a_running_cluster(state: StateDir, pid: int) -> None:
     path = state.path / "cluster.json"
     path.write_text(path.read_text().replace(f'"pid": {os.getpid()}', f'"pid": {pid}'))
     assert find_running(None) == find_running(state.path) == {}

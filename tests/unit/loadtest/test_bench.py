@@ -37,7 +37,7 @@ MEASURED: Measured = {
 SIZES = {"redis": 496, "flask-session": 448, "express-session": 512}
 
 
-def test_what_a_session_adds_is_compared_with_its_own_framework() -> None:
+def test_the_cost_of_a_session_is_compared_with_its_own_framework() -> None:
     found = [(ratio.value, ratio.goal.bound, ratio.goal.is_met(ratio.value)) for ratio in ratios({4: MEASURED})]
     assert found == [
         (0.25, 0.25, True),

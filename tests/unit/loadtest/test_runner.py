@@ -47,12 +47,14 @@ def looking(runner: Runner, monkeypatch: pytest.MonkeyPatch, *lost: int) -> None
     monkeypatch.setattr(runner, "_look", lambda: next(findings))
 
 
-def test_what_a_later_answer_explains_ends_no_run(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_that_a_later_answer_explains_does_not_end_a_run(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
     looking(runner, monkeypatch, 1, 1, 0)
     assert not runner.has_lost()
 
 
-def test_what_stays_found_ends_a_run(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_that_stays_found_ends_a_run(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     looking(runner, monkeypatch, 1)
     assert runner.has_lost()
 

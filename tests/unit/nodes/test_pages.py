@@ -117,9 +117,7 @@ def test_the_page_reports_an_invalid_item_and_keeps_the_input(client: FlaskClien
         assert f'value="{quantity}"' in page
 
 
-def test_a_worker_that_does_not_know_the_session_says_so_and_not_that_the_password_was_wrong(
-    app: Flask, settings: Settings
-) -> None:
+def test_a_worker_without_the_session_says_so_and_does_not_blame_the_password(app: Flask, settings: Settings) -> None:
     browser, other_worker = app.test_client(), create_app(settings).test_client()
     assert "does not know your session" not in browser.get("/", headers=HTML).text
     browser.post("/login", json=ALICE)
@@ -312,7 +310,7 @@ def test_the_page_of_an_error_of_a_session_has_its_title(
     assert (page.status_code, f"<h1>{title}</h1>" in unescape(page.text)) == (status, True)
 
 
-def test_a_login_that_the_store_failed_keeps_the_name_that_was_typed_and_never_the_password(
+def test_a_login_that_the_store_failed_keeps_the_typed_name_and_not_the_password(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     form = {"user": "alice", "password": "wonderland-of-tests", "csrf_token": token_of(client)}

@@ -187,7 +187,7 @@ def test_wrong_passwords_count_for_the_window_whatever_was_cut_off(app: Flask, m
     assert int(answer.headers["Retry-After"]) > 800
 
 
-def test_a_wrong_password_counts_even_if_another_node_took_its_guess_for_one_that_was_cut_off(
+def test_a_wrong_password_counts_even_if_another_node_took_its_guess_for_a_cut(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def check_slowly(*_arguments: object) -> bool:
@@ -272,7 +272,7 @@ def test_logins_that_are_refused_at_the_address_are_not_counted_for_the_user(app
     assert sorted(count_guesses(app).values()) == [0, *[3] * 10, 30]
 
 
-def test_a_right_password_is_forgotten_at_the_address_even_if_the_users_counter_is_out_of_reach(app: Flask) -> None:
+def test_a_right_password_is_not_counted_at_its_address_if_its_user_is_out_of_reach(app: Flask) -> None:
     guess(app, 1)
     limiter = app.extensions["rate_limiter"]
     own, address = count_guesses(app)

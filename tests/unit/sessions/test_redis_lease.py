@@ -214,7 +214,7 @@ def test_writes_share_a_question_that_was_asked_after_they_were_confirmed() -> N
 
 
 @pytest.mark.parametrize("opinions", [[UP, UP], [UP, UP, CUT_OFF]])
-def test_after_a_silence_that_the_sentinels_may_have_noticed_all_of_them_must_reach_the_primary(
+def test_after_a_silence_of_the_primary_all_sentinels_must_reach_it(
     opinions: list[Opinion],
 ) -> None:
     sentinels = Sentinels()

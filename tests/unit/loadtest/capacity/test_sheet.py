@@ -49,7 +49,7 @@ def test_each_figure_has_a_source_within_80_columns(store: str) -> None:
     assert len(set(names)) == len(names)
 
 
-def test_what_limits_first_is_said_with_the_others_behind_it() -> None:
+def test_the_first_limit_of_a_plan_is_named_with_the_next_ones() -> None:
     text = describe_limits(make_plan())
     assert text.startswith("Limits first: memory of a primary, at 10.9M sessions (then: CPU 13.3M, ")
     assert text.index("CPU") < text.index("buffer for a replica") < text.index("network")

@@ -33,7 +33,7 @@ def test_operations_are_counted_by_outcome_and_reason() -> None:
     ]
 
 
-def test_what_was_acknowledged_is_counted_as_losses_are() -> None:
+def test_acknowledged_updates_and_logouts_are_counted_as_losses_are() -> None:
     script = Script().login().visit(1).op(Action.ADD, item="tea", quantity=3).unknown(Action.VISIT)
     total = script.op(Action.VISIT, outcome=OpOutcome.FAIL, status=409).op(Action.LOGOUT).check().total
     assert (total.updates, total.logouts) == (4, 1)
@@ -283,7 +283,7 @@ OPEN_ENDED: dict[str, tuple[float, Script, dict[Kind, int]]] = {
 
 @pytest.mark.parametrize("horizon", [None, 1e9])
 @pytest.mark.parametrize("name", OPEN_ENDED)
-def test_what_is_still_open_is_not_judged_too_early(name: str, horizon: float | None) -> None:
+def test_an_operation_that_is_still_open_is_not_judged_too_early(name: str, horizon: float | None) -> None:
     least, script, found = OPEN_ENDED[name]
     checker = Checker(horizon=horizon or least)
     checker.feed(Header(version=1, title="", started=0.0, idle_timeout=13.0 if "expires" in name else None))

@@ -12,7 +12,7 @@ from loadtest.checker.figures import Histogram, percentile
 DURATIONS = st.lists(st.floats(0, 400), min_size=1, max_size=30)
 
 
-def test_what_it_takes_depends_on_the_longest_duration_alone() -> None:
+def test_the_memory_of_a_histogram_depends_on_the_longest_duration_alone() -> None:
     random_ = random.Random(1)
     tracemalloc.start()
     try:

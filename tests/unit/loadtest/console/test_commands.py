@@ -204,7 +204,7 @@ def test_the_page_learns_of_each_member_and_value_what_is_not_possible() -> None
     assert "restart node-2" not in found
 
 
-def test_during_an_experiment_the_page_learns_once_of_each_command_that_it_is_not_possible() -> None:
+def test_during_an_experiment_the_page_is_told_once_that_commands_are_not_possible() -> None:
     found = refused(EXPERIMENT)
     assert {why.key for why in found.values()} == {"experiment_runs"}
     assert set(found) == COMMANDS.keys() - {"stop", "undo"}

@@ -82,7 +82,7 @@ def test_before_its_phase_a_claim_is_not_judged() -> None:
     assert {one.state for one in judged.values()} == {NOT_YET}
 
 
-def test_during_the_fault_it_holds_so_far_as_soon_as_there_is_enough_data_and_breaks_with_a_loss() -> None:
+def test_during_a_fault_a_claim_holds_so_far_with_enough_data_and_breaks_with_a_loss() -> None:
     history = History()
     case = case_of("kill-node")
     history.mark("during")

@@ -99,7 +99,7 @@ def test_whom_the_checker_has_not_seen_yet_is_not_known_to_be_logged_out(minute:
     assert minute.recent.checked_until == begin + 1
 
 
-def test_each_second_has_those_that_it_found_logged_out_however_seldom_the_checker_is_asked(minute: Minute) -> None:
+def test_each_second_has_its_users_logged_out_even_if_the_checker_is_rarely_asked(minute: Minute) -> None:
     """Of each three answers two are to a user whose session another node has."""
     checker = Checker()
     for second in range(20):

@@ -146,7 +146,7 @@ def test_the_stops_are_the_scenes_with_their_claims_and_two_failovers() -> None:
             assert (measurement.order is None) is (phase.fault is NOTHING)
 
 
-def test_it_waits_for_as_many_requests_as_the_claims_need_and_then_says_that_theory_agrees(
+def test_a_stop_measures_as_many_requests_as_its_claims_need(
     director: StubDirector,
 ) -> None:
     tour = make(director)
