@@ -9,13 +9,12 @@ from deploy.compose.watched import WatchedCluster
 from deploy.spec import NodeKind
 from loadtest.console.experiments import list_names, refuse_experiment, refuse_on_running
 from loadtest.console.messages import Message, message
-from loadtest.console.on_target import SAME, refuse_on_target
 from loadtest.console.stops import BY_NAME as STOPS_BY_NAME
 from loadtest.console.stops import OWN
 from loadtest.console.typed import type_instead
 from loadtest.described.runtime import DescribedCluster
 from loadtest.experiment import Place
-from loadtest.faults import BLACKHOLE, FAILOVER, STORE_DOWN, Fault, kill, latency, pause, restore, scale
+from loadtest.faults import BLACKHOLE, FAILOVER, STORE_DOWN, Ability, Fault, Need, kill, latency, pause, restore, scale
 from proxy import Balance
 
 MOST_NODES = 12
@@ -24,6 +23,9 @@ SLOW_SECONDS = 0.1
 WITHOUT_CLUSTER = frozenset({"store", "scene", "experiment", "stop"})
 """Commands that are possible where the console's own cluster did not start."""
 DURING_EXPERIMENT = frozenset({"stop", "undo"})
+AS_ON_EVERY_CLUSTER = frozenset({"users", "load", "stop", "undo", "resume", "experiment"})
+"""Commands that are refused on a described target as on every cluster."""
+_ON_MEMBER = {"kill": Ability.KILL, "pause": Ability.PAUSE, "restart": Ability.RESTART}
 
 
 class ClusterStage(StrEnum):
@@ -115,8 +117,8 @@ def refuse(state: ClusterState, do: str, argument: str) -> Message | None:
         return message("no_such_member", name=argument)
     if state.watched is not None and do not in OWN_COMMANDS:
         return _refuse_watched(state, state.watched, do, argument)
-    if state.described is not None and do not in SAME:
-        why = refuse_on_target(state, state.described, do, argument)
+    if state.described is not None and do not in AS_ON_EVERY_CLUSTER:
+        why = _refuse_on_target(state, state.described, do, argument)
         return why if why or do not in {"nodes", "network"} else command.refuse(state, argument)
     return command.refuse(state, argument)
 
@@ -141,6 +143,29 @@ def refused(state: ClusterState) -> dict[str, Message]:
     if state.watched is not None:
         found |= {f"look {member.name}": why for member in state.members if (why := refuse(state, "look", member.name))}
     return found | ({"users": message("no_users_here")} if state.users is None else {})
+
+
+def _refuse_on_target(state: ClusterState, cluster: DescribedCluster, do: str, argument: str) -> Message | None:
+    """Return why a command other than `AS_ON_EVERY_CLUSTER` is not possible on a target, or None."""
+    if do in _ON_MEMBER:
+        member = state.find(argument)
+        assert member is not None  # `refuse` has looked
+        if do != "restart" and member.state is MemberState.ENDED:
+            return message("has_ended", name=argument)
+        if do == "pause" and member.state is MemberState.PAUSED:
+            return message("is_paused", name=argument)
+        return _to_message(cluster.refuse(Need(_ON_MEMBER[do], argument)))
+    if do == "nodes":
+        return _to_message(cluster.refuse(Need(Ability.SCALE)))
+    if do == "network":
+        return _to_message(cluster.refuse(Need(Ability.STORE_PROXY)))
+    if do == "drain" and (found := state.find(argument)) is not None and found.role is not Role.NODE:
+        return message("only_nodes_drain")
+    return message("target_cannot")
+
+
+def _to_message(why: str) -> Message | None:
+    return message("target_refuses", why=why) if why else None
 
 
 def _refuse_whatever(state: ClusterState, do: str) -> Message | None:

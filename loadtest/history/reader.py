@@ -1,8 +1,11 @@
 """Read histories, and their parts while they grow. An error about a damaged file is one line."""
 
+import ctypes
+import os
 import sys
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -10,12 +13,12 @@ from typing import Generic, TypeVar
 import msgspec
 
 from loadtest.history.events import VERSION, End, Event, Header, Mark, Note, Op, Probe, when
-from loadtest.history.space import free_beginning
 from loadtest.history.writer import GZIP
 
 CHUNK = 256 * 1024
 # A file of another kind may have no line ends at all; the longest line of an operation has a few KB.
 MAX_LINE = 1024 * 1024
+_KEEP_SIZE, _PUNCH_HOLE = 0x01, 0x02  # linux/falloc.h
 _WORTH_FORGETTING = 1024 * 1024
 """Bytes that have been read since the last time."""
 
@@ -216,7 +219,7 @@ class _Part:
     def forget(self, keep: int) -> None:
         end = self._position - keep
         if end >= self._forgotten + _WORTH_FORGETTING:
-            free_beginning(self._path, end)
+            _free_beginning(self._path, end)
             self._forgotten = end
 
     def starts(self) -> float | None:
@@ -246,3 +249,18 @@ class _Part:
                 if isinstance(event, Op):
                     _share_texts(event)
                 yield event
+
+
+def _free_beginning(path: Path, end: int) -> None:
+    """Give the disk blocks of the first `end` bytes back; they read as zeros from now on, and the size stays.
+
+    Truncating would lose what is written at that moment. Does nothing where the system or the file system can't do it,
+    or the file is gone.
+    """
+    with suppress(OSError, AttributeError):  # AttributeError: not Linux
+        descriptor = os.open(path, os.O_WRONLY)
+        try:
+            start, length = ctypes.c_int64(0), ctypes.c_int64(end)
+            ctypes.CDLL(None).fallocate(descriptor, _KEEP_SIZE | _PUNCH_HOLE, start, length)
+        finally:
+            os.close(descriptor)
