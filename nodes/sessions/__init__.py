@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from . import extras as _extras
 from .data import SessionData
 from .extension import Sessions, error_response, fresh_login, session_exempt
-from .migration import FlaskCookie, FlaskSessionRedis, FlaskSessionSql, OldSession, OldSessions
+from .old_sessions import FlaskCookie, FlaskSessionRedis, FlaskSessionSql, OldSession, OldSessions
 from .options import (
     Caching,
     CookieAttributes,

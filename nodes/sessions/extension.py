@@ -24,7 +24,8 @@ from .config import from_config, snapshot
 from .cookie import cookie_values
 from .data import SessionData, state_of
 from .environment import EnvironmentReader
-from .migration import Migration, OldSessions, TakenOver, finish
+from .migration import Migration, TakenOver, finish
+from .old_sessions import OldSessions
 from .options import OptionsError, Secure, SessionOptions, TrustProxy
 from .session import Session, current_session
 from .shared import SharedStore
@@ -70,7 +71,7 @@ class Sessions:
     `TooManyNewSessions` (429 with Retry-After), `SessionEnded` and `TooManySessions` (409), `SessionTooLarge` (413),
     `LoginTooOld` (401) and `CookieNotSendable` (400). An application may register its own for
     them; they apply to errors in views and at the end of the request, except that `CookieNotSendable` at the end is
-    only logged. `migrate_from` are the session layers whose sessions are taken over: see `migration.py`. Raises
+    only logged. `migrate_from` are the session layers whose sessions are taken over: see `old_sessions.py`. Raises
     `OptionsError` for options that need a capability which the store does not have.
     """
 

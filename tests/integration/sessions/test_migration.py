@@ -33,7 +33,7 @@ from nodes.sessions import (
     Store,
     StoreUnavailable,
 )
-from nodes.sessions.migration import _decode
+from nodes.sessions.old_sessions import _decode
 from nodes.sessions.store import StoreWrapper
 from tests.support.lacks import import_package
 from tests.support.valkey import Valkey
