@@ -7,8 +7,8 @@ from typing import Protocol, Self
 from deploy.cluster import MachineControl, Member, MemberState, Role
 from deploy.fault_proxy import FaultProxy
 from deploy.ports import require_free
-from deploy.redis.control import BaseStoreControl
 from deploy.spec import ClusterError, ClusterSpec, Discovery, check_nodes
+from deploy.store_control import BaseStoreControl
 from proxy import Balance, ServerState, UpstreamServer
 
 _SERVES = {MemberState.RUNNING, MemberState.DRAINED}

@@ -28,8 +28,9 @@ from deploy.compose.override import (
 from deploy.compose.proxy import ComposeProxy
 from deploy.compose.redis_servers import ComposeRedis
 from deploy.ports import free_ports
-from deploy.redis.control import BaseStoreControl, make_control
+from deploy.redis.control import make_control
 from deploy.spec import ClusterError, ClusterSpec, NodeKind
+from deploy.store_control import BaseStoreControl
 
 _SECONDS_TO_BUILD = 900.0
 _SECONDS_TO_STOP = 5

@@ -2,8 +2,8 @@
 
 from deploy.cluster import MemberState
 from deploy.compose.docker import Container, Project
-from deploy.redis.control import BaseStoreControl
 from deploy.spec import ClusterError, ClusterSpec, StoreKind
+from deploy.store_control import BaseStoreControl
 
 _FOLDER = "/cluster/sessions"
 # SQLite goes on writing within its log file, up to 4 MB. A short one shows at once that the disk is full.

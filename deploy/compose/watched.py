@@ -17,8 +17,8 @@ from typing import Self
 
 from deploy.cluster import Cluster, MachineControl, Member, MemberState, Role
 from deploy.compose.members import PROXY_PORT, SERVICES, member_name, store_services
-from deploy.redis.control import BaseStoreControl
 from deploy.spec import ClusterError, ClusterSpec
+from deploy.store_control import BaseStoreControl
 from deploy.waiting import holds_within
 from proxy import Balance
 

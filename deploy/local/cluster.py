@@ -14,8 +14,8 @@ from deploy.local.redis_server import LocalRedis, RedisBinary
 from deploy.local.servers import LocalNodes, NodeApplication, Server, ServerGroup
 from deploy.local.state import Description, StateDir
 from deploy.redis import acl
-from deploy.redis.control import BaseStoreControl
 from deploy.spec import ClusterError, ClusterSpec, Discovery, NodeKind, StoreKind
+from deploy.store_control import BaseStoreControl
 
 _SECONDS_TO_END = {Role.PROXY: 2.0, Role.NODE: 5.0, Role.SENTINEL: 1.0, Role.STORE: 3.0}
 """Seconds that each may take to end by itself when the cluster stops, in this order."""

@@ -12,8 +12,9 @@ from deploy.cluster import Member, MemberState
 from deploy.compose.docker import Engine
 from deploy.compose.members import NODE_PORT, PROXY_PORT
 from deploy.fault_proxy import FaultProxy
-from deploy.redis.control import BaseStoreControl, make_control
+from deploy.redis.control import make_control
 from deploy.spec import ClusterError, ClusterSpec, Discovery, NodeKind, check_nodes
+from deploy.store_control import BaseStoreControl
 from deploy.swarm.load_balancer import LoadBalancer
 from deploy.swarm.machines import Machines, MachineState
 from deploy.swarm.override import (

@@ -27,9 +27,9 @@ from deploy import (
     tcp_proxy,
 )
 from deploy.local.state import StateDir
-from deploy.redis.control import BaseStoreControl
 from deploy.spec import MOST_NODES
 from deploy.steps import run_all
+from deploy.store_control import BaseStoreControl
 from deploy.waiting import holds_within
 from loadtest.described.answers import answers
 from loadtest.described.command import DoneCommand, run_command

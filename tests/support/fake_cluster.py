@@ -6,7 +6,7 @@ from pathlib import Path
 
 from deploy import ClusterError, ClusterSpec, Member, MemberState, Role
 from deploy.base import BaseCluster
-from deploy.redis.control import BaseStoreControl
+from deploy.store_control import BaseStoreControl
 from proxy import Balance, UpstreamServer
 
 

@@ -103,7 +103,10 @@ def test_nothing_unpickles() -> None:
 
 
 BELOW = {
-    "deploy/redis": {"deploy.redis", "deploy.cluster", "deploy.fault_proxy", "deploy.spec", "deploy.waiting"},
+    "deploy/redis": {
+        *("deploy.redis", "deploy.cluster", "deploy.fault_proxy", "deploy.spec", "deploy.store_control"),
+        "deploy.waiting",
+    },
     "deploy/local": {"deploy.local", "deploy.redis"},
     "deploy/compose": {"deploy.compose", "deploy.redis"},
 }

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from deploy import ClusterError, StoreKind
-from deploy.redis.control import BaseStoreControl
+from deploy.store_control import BaseStoreControl
 
 
 @pytest.mark.parametrize(
