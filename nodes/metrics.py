@@ -35,7 +35,8 @@ from .sessions import (
     session_refused,
     session_renewed,
 )
-from .sessions.store import MeasuresSpace, PingsAtOnce, StoreWrapper
+from .sessions.capabilities import MeasuresSpace, PingsAtOnce
+from .sessions.store import StoreWrapper
 
 T = TypeVar("T")
 

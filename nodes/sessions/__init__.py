@@ -10,6 +10,18 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from . import extras as _extras
+from .capabilities import (
+    EndsMany,
+    FindsByUser,
+    Iterable,
+    ListsByUser,
+    MeasuresSpace,
+    PagesByUser,
+    PingsAtOnce,
+    Reconnects,
+    Sweepable,
+    find_capability,
+)
 from .data import SessionData
 from .extension import Sessions, error_response, fresh_login, session_exempt
 from .old_sessions import FlaskCookie, FlaskSessionRedis, FlaskSessionSql, OldSession, OldSessions
@@ -44,19 +56,11 @@ from .store import (
     Changes,
     CookieNotSendable,
     CorruptRecord,
-    EndsMany,
-    FindsByUser,
     ForeignTable,
-    Iterable,
     Lifetime,
-    ListsByUser,
     LoginTooOld,
-    MeasuresSpace,
     NotAllEnded,
     Outcome,
-    PagesByUser,
-    PingsAtOnce,
-    Reconnects,
     Record,
     RecordTooLarge,
     SessionEnded,
@@ -66,12 +70,10 @@ from .store import (
     Store,
     StoreNearlyFull,
     StoreUnavailable,
-    Sweepable,
     TooManyNewSessions,
     TooManySessions,
     UnknownKey,
     UnsupportedRecordVersion,
-    find_capability,
 )
 from .stores.memory import MemoryStore
 from .sweeper import Sweeper

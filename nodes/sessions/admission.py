@@ -17,7 +17,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 
-from .store import MeasuresSpace, Store, StoreNearlyFull, StoreUnavailable, TooManyNewSessions, find_capability
+from .capabilities import MeasuresSpace, find_capability
+from .store import Store, StoreNearlyFull, StoreUnavailable, TooManyNewSessions
 
 BURST_SECONDS = 5
 """An address that was idle may start as many sessions at once as it may in this time."""

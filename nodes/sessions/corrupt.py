@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from .capabilities import Reconnects, find_capability
 from .outage_log import log, outage_log
-from .store import CorruptRecord, Reconnects, Store, StoreUnavailable, find_capability
+from .store import CorruptRecord, Store, StoreUnavailable
 
 T = TypeVar("T")
 

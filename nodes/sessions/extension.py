@@ -19,6 +19,7 @@ from werkzeug.http import dump_cookie
 from . import flask_login, hooks, signals
 from .admission import Admission
 from .caching import forbid_sharing
+from .capabilities import FindsByUser, Iterable, ListsByUser, find_capability, ignore
 from .checks import check_store, check_type, to_owner
 from .config import from_config, snapshot
 from .cookie import cookie_values
@@ -30,19 +31,7 @@ from .options import OptionsError, Secure, SessionOptions, TrustProxy
 from .session import Session, current_session
 from .shared import SharedStore
 from .state import CookieAction, SessionState
-from .store import (
-    AnonymousRefused,
-    CookieNotSendable,
-    FindsByUser,
-    Iterable,
-    ListsByUser,
-    NotAllEnded,
-    SessionError,
-    Store,
-    StoreUnavailable,
-    find_capability,
-    ignore,
-)
+from .store import AnonymousRefused, CookieNotSendable, NotAllEnded, SessionError, Store, StoreUnavailable
 from .streaming import SavedStream, read_known_body
 from .users import UserSessions, end_all
 

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from . import signals
 from .admission import Admission
+from .capabilities import AddsBytes, find_capability
 from .codec import DecodeError
 from .corrupt import read_record
 from .fields import (
@@ -33,7 +34,6 @@ from .options import OptionsError, Resave, SessionOptions
 from .store import (
     ELSEWHERE,
     MARK_SECONDS,
-    AddsBytes,
     AnonymousRefused,
     Changes,
     CookieNotSendable,
@@ -48,7 +48,6 @@ from .store import (
     StoreNearlyFull,
     StoreUnavailable,
     encoded_size,
-    find_capability,
 )
 
 log = logging.getLogger(__package__)

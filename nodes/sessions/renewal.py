@@ -29,20 +29,19 @@ import time
 from collections.abc import Callable, Mapping
 
 from . import signals
+from .capabilities import ListsByUser, find_capability
 from .fields import CLIENT_KEY, concurrent_changes
 from .options import SessionLimit
 from .persistence import ENDED, MAX_CONFLICTS, SessionRecord
 from .store import (
     ELSEWHERE,
     Changes,
-    ListsByUser,
     NotAllEnded,
     Outcome,
     SessionEnded,
     SessionMark,
     StoreUnavailable,
     TooManySessions,
-    find_capability,
 )
 from .users import end_each
 

@@ -8,9 +8,10 @@ import threading
 import time
 
 from . import signals
+from .capabilities import Sweepable, find_capability
 from .checks import OptionsError, check_store, check_type
 from .signals import Notify
-from .store import Store, StoreUnavailable, Sweepable, find_capability
+from .store import Store, StoreUnavailable
 
 log = logging.getLogger(__package__)
 

@@ -9,24 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from . import signals
+from .capabilities import ENDED_AT_ONCE, EndsMany, ListsByUser, PagesByUser, find_capability
 from .checks import to_owner
 from .codec import DecodeError
 from .fields import CLIENT_KEY, COOKIE_KEY, Client, SessionLifetime, convert
 from .options import SessionOptions
 from .signals import Notify
-from .store import (
-    ELSEWHERE,
-    ENDED_AT_ONCE,
-    EndsMany,
-    ListsByUser,
-    NotAllEnded,
-    Outcome,
-    PagesByUser,
-    Record,
-    SessionMark,
-    Store,
-    find_capability,
-)
+from .store import ELSEWHERE, NotAllEnded, Outcome, Record, SessionMark, Store
 from .stores.background import let_others_work
 
 if TYPE_CHECKING:

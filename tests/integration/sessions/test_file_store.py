@@ -473,7 +473,7 @@ from gevent import monkey; monkey.patch_all()
 import gevent, socket, sys
 from gevent.server import StreamServer
 from nodes.sessions import FileStore, Lifetime, Sweeper
-from nodes.sessions.store import ENDED_AT_ONCE
+from nodes.sessions.capabilities import ENDED_AT_ONCE
 from nodes.sessions.users import end_all
 
 store = FileStore(sys.argv[1], durable=False)

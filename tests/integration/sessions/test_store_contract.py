@@ -13,16 +13,8 @@ import pytest
 from msgspec.structs import replace
 
 from nodes.sessions import Changes, Lifetime, Outcome, SessionMark, Store, StoreUnavailable, UnsupportedRecordVersion
-from nodes.sessions.store import (
-    ELSEWHERE,
-    MARK_SECONDS,
-    EndsMany,
-    Iterable,
-    ListsByUser,
-    PagesByUser,
-    Sweepable,
-    find_capability,
-)
+from nodes.sessions.capabilities import EndsMany, Iterable, ListsByUser, PagesByUser, Sweepable, find_capability
+from nodes.sessions.store import ELSEWHERE, MARK_SECONDS
 from tests.support.browser import Browser, View, application
 from tests.support.harness import Harness
 from tests.support.records import HOUR, KEY, OTHER, fields_of, in_threads, load

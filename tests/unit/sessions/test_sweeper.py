@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from nodes.sessions import MemoryStore, StoreUnavailable, Sweeper, current_session
-from nodes.sessions.store import OnExpired, ignore
+from nodes.sessions.capabilities import OnExpired, ignore
 from tests.support.browser import Browser, application
 from tests.support.harness import Harness
 from tests.support.waiting import wait_until

@@ -28,6 +28,7 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
+from ...capabilities import OnExpired, ignore
 from ...checks import check_type
 from ...codec import Codec, MsgpackCodec
 from ...cookie import CookieFormat, SignedCookie
@@ -39,13 +40,11 @@ from ...store import (
     Changes,
     CorruptRecord,
     Lifetime,
-    OnExpired,
     Outcome,
     Record,
     SessionMark,
     SessionTooLarge,
     UnsupportedRecordVersion,
-    ignore,
 )
 from ..background import let_others_work
 from ..saved import SavedMark, SavedSession

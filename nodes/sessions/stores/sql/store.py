@@ -37,6 +37,7 @@ import msgspec
 from sqlalchemy import URL, Connection, CursorResult, Engine, MetaData, Row, Select
 from sqlalchemy.exc import IntegrityError
 
+from ...capabilities import OnExpired, ignore
 from ...checks import describe_type, is_unicode, to_owner
 from ...codec import Codec, MsgpackCodec
 from ...cookie import CookieFormat, SignedCookie
@@ -48,7 +49,6 @@ from ...store import (
     Changes,
     CorruptRecord,
     Lifetime,
-    OnExpired,
     Outcome,
     Record,
     RecordTooLarge,
@@ -56,7 +56,6 @@ from ...store import (
     SessionTooLarge,
     StoreUnavailable,
     UnsupportedRecordVersion,
-    ignore,
 )
 from .engine import make_engine, make_housekeeping_budgets
 from .from_engine import to_url
