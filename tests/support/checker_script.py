@@ -74,6 +74,25 @@ class Script:
         return check([first, *self.ops, *more, End(len(self.ops), 0)])
 
 
+def show_user(number: int, at: float, *, action: Action = Action.LOOK, found: bool = True, node: str = "") -> Op:
+    """Return an operation of a user that ended `at` this time. Its answer shows them, or without `found` nobody."""
+    name = f"user-{number}"
+    return Op(
+        who=name,
+        account=name,
+        session=f"{name}#1",
+        action=action,
+        outcome=OpOutcome.OK,
+        user=name if found else None,
+        method="GET",
+        path="/me",
+        status=200,
+        node=node,
+        started=at,
+        ended=at,
+    )
+
+
 def everyday(users: int, rounds: int, broken: bool) -> list[Event]:
     """Return `rounds` operations of each user, 10 a second: visits, an item, logouts and new sessions now and then."""
     rng = random.Random(1)  # no secret

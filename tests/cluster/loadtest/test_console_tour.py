@@ -10,26 +10,12 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.support.chromium import opened
 from tests.support.commands import running_console
+from tests.support.tour import STOPS, press
 
 pytestmark = [pytest.mark.browser, pytest.mark.nightly, pytest.mark.timeout(900)]
 # It takes five minutes. In the cluster tier, test_console_tour_page.py leads through all stops with scripted figures.
 
 PATIENCE = 90_000
-STOPS = (
-    ("One process", ()),
-    ("Two processes", ()),
-    ("Three nodes", ()),
-    ("Pinned to a node", ("kill node-2",)),
-    ("A shared store", ("kill node-2",)),
-    ("Scaling under load", ("scale to 5 nodes", "scale to 3 nodes")),
-    ("Failover with Sentinels", ("kill primary",)),
-    ("Failover in a Redis Cluster", ("kill primary",)),
-)
-"""Title and commands of each stop."""
-
-
-def press(page: Page, name: str) -> None:
-    page.locator(".tour").get_by_role("button", name=name, exact=True).click()
 
 
 def measure(page: Page, commands: tuple[str, ...]) -> list[str]:

@@ -19,14 +19,16 @@ from loadtest.console.live_load import Recent
 from loadtest.console.sampler import Sampler
 from loadtest.console.server import Console, PageThread
 from loadtest.experiment import Place
-from loadtest.history import Action, Mark, Op, OpOutcome, now
+from loadtest.history import Action, Mark, now
 from loadtest.load_profile import LoadProfile
 from loadtest.target import ClusterTarget
 from proxy import Balance
 from tests.support.axe import find_barriers, load_axe
+from tests.support.checker_script import show_user
 from tests.support.chromium import PATIENCE, opened
 from tests.support.console import FakeConsole
 from tests.support.fake_cluster import FakeCluster, FakeStore
+from tests.support.tour import STOPS, press
 
 pytestmark = pytest.mark.browser
 
@@ -88,21 +90,7 @@ class ScriptedLoad:
         return 5 if self._phase == "out to 5" else self._spec.nodes
 
     def _feed(self, user: int, action: Action, *, found: bool) -> None:
-        name, at = f"user-{user}", now()
-        op = Op(
-            who=name,
-            account=name,
-            session=f"{name}#1",
-            action=action,
-            outcome=OpOutcome.OK,
-            user=name if found else None,
-            method="GET",
-            path="/me",
-            status=200,
-            node=f"node-{self._count % self._nodes + 1}",
-            started=at,
-            ended=at,
-        )
+        op = show_user(user, now(), action=action, found=found, node=f"node-{self._count % self._nodes + 1}")
         self._checker.feed(op)
         self.recent.add(op)
 
@@ -153,10 +141,6 @@ def running(browser: Browser, folder: Path, **look: Any) -> Iterator[Page]:
         assert console.director.look().stage is ClusterStage.RUNNING
 
 
-def press(page: Page, name: str) -> None:
-    page.locator(".tour").get_by_role("button", name=name, exact=True).click()
-
-
 def start(page: Page, number: int, title: str) -> None:
     expect(page.locator(".tour .position")).to_contain_text(f"{number} of 8")
     expect(page.locator(".tour h2")).to_have_text(title)
@@ -171,16 +155,6 @@ def expect_results(page: Page, *texts: str) -> None:
 
 
 AGREE = "Theory and measurement agree"
-STOPS = (
-    ("One process", ()),
-    ("Two processes", ()),
-    ("Three nodes", ()),
-    ("Pinned to a node", ("kill node-2",)),
-    ("A shared store", ("kill node-2",)),
-    ("Scaling under load", ("scale to 5 nodes", "scale to 3 nodes")),
-    ("Failover with Sentinels", ("kill primary",)),
-    ("Failover in a Redis Cluster", ("kill primary",)),
-)
 
 
 def test_the_tour_leads_from_start_to_end_and_back_to_the_own_cluster(

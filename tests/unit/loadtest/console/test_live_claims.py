@@ -8,8 +8,9 @@ from loadtest.checker import Checker, Kind
 from loadtest.console.live_claims import ClaimState, LiveClaim, judge_live
 from loadtest.experiment import ARRIVAL, Case
 from loadtest.experiments import BY_NAME, EXPERIMENTS
-from loadtest.history import Action, Mark, Op, OpOutcome
+from loadtest.history import Action, Mark
 from loadtest.suite import STEADY_AFTER, name_before
+from tests.support.checker_script import show_user
 
 USERS = 24
 BEGAN = 1_800_000_000.0
@@ -32,22 +33,7 @@ class History:
 
     def look(self, user: int, action: Action = Action.LOOK, *, found: bool = True) -> None:
         self._at += 0.01
-        name = f"user-{user}"
-        op = Op(
-            who=name,
-            account=name,
-            session=f"{name}#1",
-            action=action,
-            outcome=OpOutcome.OK,
-            user=name if found else None,
-            method="GET",
-            path="/me",
-            status=200,
-            node="node-1",
-            started=self._at,
-            ended=self._at,
-        )
-        self._checker.feed(op)
+        self._checker.feed(show_user(user, self._at, action=action, found=found, node="node-1"))
 
     def judge(self, case: Case) -> dict[str, LiveClaim]:
         return {one.claim: one for one in judge_live(case, self._checker.findings())}

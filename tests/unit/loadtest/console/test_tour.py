@@ -20,8 +20,9 @@ from loadtest.console.stops import BY_NAME, OWN, STOPS
 from loadtest.console.tour import Tour, TourStage, TourStep
 from loadtest.demo import BY_NAME as SCENES
 from loadtest.faults import NOTHING
-from loadtest.history import Action, Mark, Op, OpOutcome, now
+from loadtest.history import Action, Mark, now
 from proxy import Balance
+from tests.support.checker_script import show_user
 from tests.support.fake_cluster import FakeCluster
 
 USERS = 24
@@ -59,22 +60,7 @@ class Load:
             self.look(number, found=True, action=Action.LOGIN)
 
     def look(self, number: int, *, found: bool, action: Action = Action.LOOK) -> None:
-        name = f"user-{number}"
-        at = now()
-        op = Op(
-            who=name,
-            account=name,
-            session=f"{name}#1",
-            action=action,
-            outcome=OpOutcome.OK,
-            user=name if found else None,
-            method="GET",
-            path="/me",
-            status=200,
-            started=at,
-            ended=at,
-        )
-        self._checker.feed(op)
+        self._checker.feed(show_user(number, now(), action=action, found=found))
 
 
 @dataclass
