@@ -17,10 +17,10 @@ from loadtest.claims.data import NOTHING_LOST
 from loadtest.experiment import ARRIVAL, Phase
 from loadtest.history import EventsOf, Op
 from loadtest.load_profile import LoadProfile
-from loadtest.progress import Status
+from loadtest.progress import Schedule, Status
 from loadtest.report.tables import BUSY_GENERATOR, MARKS, SATURATED, Column, Table, add_verdict, mark_grid
 from loadtest.results import HISTORY, record_figures
-from loadtest.runner import Runner, Schedule
+from loadtest.runner import Runner
 from loadtest.target import Target
 
 FORMAT = 2

@@ -22,10 +22,10 @@ from loadtest.experiment import Phase
 from loadtest.experiment import cluster as make_spec
 from loadtest.load import LOAD, record_profile
 from loadtest.load_profile import LoadProfile
-from loadtest.progress import Status
+from loadtest.progress import Schedule, Status
 from loadtest.report.tables import BUSY_GENERATOR, LOSS, SATURATED, Column, Table
 from loadtest.results import record_figures
-from loadtest.runner import Runner, Schedule
+from loadtest.runner import Runner
 from loadtest.suite import FAILURES, MakeCluster
 from loadtest.target import ClusterTarget
 from proxy import Balance

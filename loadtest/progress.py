@@ -1,6 +1,10 @@
-"""One line with the current stage, the next and the time that is left: live on a terminal, a log elsewhere."""
+"""The stages of a run, and one line with the current one, the next and the time that is left.
+
+The line is live on a terminal, and a log elsewhere.
+"""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -13,6 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from loadtest.checker import Findings
+from loadtest.experiment import ARRIVAL, Phase
+
+STARTING, CHECKING = "starting", "checking"
 
 
 @dataclass
@@ -36,6 +43,50 @@ class Status:
         self.stage, self.next_stage = stage, next_stage
         self.stage_began_at = time.monotonic()
         self.stage_ends_at = self.stage_began_at + seconds if seconds else 0.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of a run for the progress line; with `exact` its seconds are not an estimate."""
+
+    name: str
+    words: str
+    seconds: float
+    exact: bool = False
+
+
+class Schedule:
+    """The stages of a run with their durations. `later`: the estimated seconds of the following runs."""
+
+    def __init__(self, phases: Sequence[Phase], status: Status, later: float = 0.0) -> None:
+        # Estimates for a quiet machine with two cores; a busy one takes up to twice as long.
+        self.stages = [Stage(STARTING, "starting", 3.0), Stage(ARRIVAL, "users arrive", 2.0)]
+        for phase in phases:
+            if phase.fault.seconds:
+                self.stages.append(Stage(f"{phase.name}: fault", f"apply: {phase.fault.what}", phase.fault.seconds))
+            self.stages.append(Stage(phase.name, phase.words or phase.name, phase.seconds, exact=True))
+            if phase.undo:
+                self.stages.append(Stage(f"{phase.name}: undo", "undo" if phase.fault.seconds else "", 1.5))
+        self.stages.append(Stage(CHECKING, "checking", 1.5))
+        self.status, self._later = status, later
+        self._at = 0
+
+    @property
+    def seconds(self) -> float:
+        """The estimated duration of the run in seconds."""
+        return sum(stage.seconds for stage in self.stages)
+
+    def enter(self, name: str) -> None:
+        """Enter a stage in the status. Do nothing if the run has no such stage."""
+        here = range(self._at, len(self.stages))  # the names of a long run repeat
+        position = next((at for at in here if self.stages[at].name == name), None)
+        if position is None:
+            return
+        self._at = position
+        stage, rest = self.stages[position], self.stages[position + 1 :]
+        then = next((following.words for following in rest if following.words), "")
+        self.status.enter(stage.words or self.status.stage, then, stage.seconds if stage.exact else 0.0)
+        self.status.ends_at = time.monotonic() + sum(one.seconds for one in (stage, *rest)) + self._later
 
 
 class ProgressLine:

@@ -27,11 +27,10 @@ from loadtest.load_profile import Arrivals, LoadProfile
 from loadtest.prober.client import Prober
 from loadtest.prober.process import Endpoint
 from loadtest.processes import ProcessChange, Sample, compare, measure
-from loadtest.progress import Status
+from loadtest.progress import CHECKING, STARTING, Schedule, Status
 from loadtest.steady import NotSteadyError, wait_steady
 from loadtest.target import Target, TargetError, log_in
 
-STARTING, CHECKING = "starting", "checking"
 GENERATOR, PROBER = "load generator", "prober"
 UNDONE, FAULTS = "the fault is undone", "faults"
 """The text of the note after each fault, and its figure: how many faults there were until then."""
@@ -42,50 +41,6 @@ ARRIVAL_TIMEOUT = 60.0
 PATIENCE = 5
 """Limit, as a multiple of its seconds, for a phase that waits for enough data on a slow machine."""
 POLL = 0.1
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A step of a run for the progress line; with `exact` its seconds are not an estimate."""
-
-    name: str
-    words: str
-    seconds: float
-    exact: bool = False
-
-
-class Schedule:
-    """The stages of a run with their durations. `later`: the estimated seconds of the following runs."""
-
-    def __init__(self, phases: Sequence[Phase], status: Status, later: float = 0.0) -> None:
-        # Estimates for a quiet machine with two cores; a busy one takes up to twice as long.
-        self.stages = [Stage(STARTING, "starting", 3.0), Stage(ARRIVAL, "users arrive", 2.0)]
-        for phase in phases:
-            if phase.fault.seconds:
-                self.stages.append(Stage(f"{phase.name}: fault", f"apply: {phase.fault.what}", phase.fault.seconds))
-            self.stages.append(Stage(phase.name, phase.words or phase.name, phase.seconds, exact=True))
-            if phase.undo:
-                self.stages.append(Stage(f"{phase.name}: undo", "undo" if phase.fault.seconds else "", 1.5))
-        self.stages.append(Stage(CHECKING, "checking", 1.5))
-        self.status, self._later = status, later
-        self._at = 0
-
-    @property
-    def seconds(self) -> float:
-        """The estimated duration of the run in seconds."""
-        return sum(stage.seconds for stage in self.stages)
-
-    def enter(self, name: str) -> None:
-        """Enter a stage in the status. Do nothing if the run has no such stage."""
-        here = range(self._at, len(self.stages))  # the names of a long run repeat
-        position = next((at for at in here if self.stages[at].name == name), None)
-        if position is None:
-            return
-        self._at = position
-        stage, rest = self.stages[position], self.stages[position + 1 :]
-        then = next((following.words for following in rest if following.words), "")
-        self.status.enter(stage.words or self.status.stage, then, stage.seconds if stage.exact else 0.0)
-        self.status.ends_at = time.monotonic() + sum(one.seconds for one in (stage, *rest)) + self._later
 
 
 @dataclass(frozen=True)

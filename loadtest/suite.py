@@ -28,7 +28,7 @@ from loadtest.generator import GeneratorError
 from loadtest.history import EventsOf, HistoryError, Op, Probe
 from loadtest.load_profile import LoadProfile, Mix
 from loadtest.prober.client import ProberError
-from loadtest.progress import Status
+from loadtest.progress import Schedule, Status
 from loadtest.results import (
     HISTORY,
     RESULT,
@@ -39,7 +39,7 @@ from loadtest.results import (
     replacing,
     write_results,
 )
-from loadtest.runner import Run, Runner, Schedule, run_phases
+from loadtest.runner import Run, Runner, run_phases
 from loadtest.steady import NotSteadyError
 from loadtest.target import ClusterTarget, Target, TargetError, describe
 

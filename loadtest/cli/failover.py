@@ -27,12 +27,11 @@ from loadtest.cli.shared import (
 )
 from loadtest.experiment import Experiment, Place
 from loadtest.experiments import BY_NAME, EXPERIMENTS
-from loadtest.progress import Status
+from loadtest.progress import Schedule, Status
 from loadtest.random_faults import STORES, describe, make_experiment, show_random
 from loadtest.report.choosing import render_guide
 from loadtest.report.page import TITLE, write_report
 from loadtest.report.tables import Column, Table, show_experiments
-from loadtest.runner import Schedule
 from loadtest.suite import Suite, SuiteLoad
 from loadtest.targets.reference import make_application
 

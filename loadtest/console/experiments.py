@@ -21,10 +21,9 @@ from loadtest.described.target import DescribedTarget
 from loadtest.experiment import Case, Experiment, Place, Variant
 from loadtest.experiments import BY_NAME, EXPERIMENTS
 from loadtest.history import now
-from loadtest.progress import Status
+from loadtest.progress import Schedule, Stage, Status
 from loadtest.report.korean import say
 from loadtest.results import Result
-from loadtest.runner import Schedule, Stage
 from loadtest.suite import MakeCluster, Suite, SuiteLoad
 from loadtest.target import Target
 

@@ -14,8 +14,7 @@ from PIL import Image
 
 from loadtest.cli.demo import demo
 from loadtest.demo import SCENES
-from loadtest.progress import Status
-from loadtest.runner import Schedule
+from loadtest.progress import Schedule, Status
 from session_cluster import main
 from tests import pictures
 from tests.support.node import ROOT

@@ -16,8 +16,8 @@ from loadtest.checker.phases import DURING
 from loadtest.experiment import Phase
 from loadtest.faults import Fault
 from loadtest.load_profile import LoadProfile
-from loadtest.progress import Status
-from loadtest.runner import Runner, Schedule
+from loadtest.progress import Schedule, Status
+from loadtest.runner import Runner
 from loadtest.target import RunningTarget
 
 NOTHING = Checker().findings()
