@@ -246,7 +246,7 @@ def profile() -> dict[str, Any]:
 
 
 def note_what_comes_along() -> None:
-    """Before a login: note in the session whether it has visits or a cart. The login saves the note with the rest."""
+    """Note in the session, before a login, whether it has visits or a cart. The login saves the note with the rest."""
     if session.get("visits") or session.get("cart"):
         session[_CAME_ALONG] = True
     else:

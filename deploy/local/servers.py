@@ -232,7 +232,7 @@ class LocalNodes:
         return [self._make_node(name, port, store_environment) for name, port in zip(names, ports, strict=True)]
 
     def configure(self, variables: Mapping[str, str]) -> None:
-        """Nodes that start from now on are the present ones, with these variables on top of those of the spec."""
+        """Start nodes, from now on, with the present code and these variables on top of those of the spec."""
         self._configured, self._earlier = dict(variables), None
 
     def _users_variables(self, users_file: Path) -> dict[str, str]:

@@ -75,7 +75,9 @@ def bench(
     console = Console()
     require_writable(record)
     if requests < max(connections):
-        raise click.UsageError(f"--requests must be at least the number of connections, {max(connections)}")
+        raise click.UsageError(
+            f"--requests must be at least the number of connections ({max(connections)}), not {requests}"
+        )
     bases = {one.base for one in APPLICATIONS if one.name in names}  # the others are compared with them
     chosen = [one for one in APPLICATIONS if not names or one.name in names or one.name in bases]
     missing: dict[str, str] = {}

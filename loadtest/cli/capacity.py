@@ -53,7 +53,9 @@ _MEASURING = {
 
 def _require_zones(store: str, zones: int, replicas: int) -> None:
     if store != "sql" and replicas >= zones:
-        raise click.UsageError(f"--replicas must be below the number of zones, {zones}: each copy has its own")
+        raise click.UsageError(
+            f"--replicas must be below the number of zones ({zones}), not {replicas}: each copy has its own"
+        )
 
 
 COUNT = Quantity("count", parse_count)
@@ -187,7 +189,9 @@ def capacity(
         replicas=given["replicas"],
     )
     if workload.active > workload.sessions:
-        raise click.UsageError(f"--active must be at most the number of sessions, {workload.sessions:,}")
+        raise click.UsageError(
+            f"--active must be at most the number of sessions ({workload.sessions:,}), not {workload.active:,}"
+        )
     if earlier is not None and (measuring := [_MEASURING[name] for name in _MEASURING if name in find_given()]):
         raise click.UsageError(f"--from measures nothing, and has its store; leave out {' and '.join(measuring)}")
     if earlier is None:

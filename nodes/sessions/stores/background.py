@@ -17,7 +17,7 @@ def start_thread(name: str, target: Callable[..., object], *arguments: Any) -> N
 
 
 def let_others_work() -> None:
-    """Under gevent, serve the requests that wait, in the midst of work that waits for nothing itself.
+    """Serve the requests that wait, under gevent, in the midst of work that waits for nothing itself.
 
     `sleep(0)` would only go on with greenlets that are ready: it looks for no new request, nor for the rest of one.
     """

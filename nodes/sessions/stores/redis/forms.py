@@ -62,7 +62,7 @@ def is_time(reply: Any) -> bool:
 
 
 def is_role(reply: Any) -> bool:
-    """`master`, offset, replicas; `slave`, the primary's host and port, and more; or `sentinel` and more."""
+    """A primary: `master`, offset, replicas. A replica: `slave`, the primary's host and port, and more."""
     if type(reply) is not list or len(reply) < 2:
         return False
     return (reply[0] == b"master" and len(reply) == 3 and is_list(reply[2])) or (

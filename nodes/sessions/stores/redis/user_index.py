@@ -50,7 +50,7 @@ class UserIndex:
         return scripts.INDEX.call((self._name(owner),), bytes.fromhex(key), absolute, created_ms, MARGIN_MS)
 
     def prune_sample(self, owner: str, members: int) -> None:
-        """After every 64th insertion into a large index, remove the dead among a sample. Best effort."""
+        """Remove the dead among a sample after every 64th insertion into a large index. Best effort."""
         if members < PRUNE_SAMPLE or members % PRUNE_EVERY:
             return
         command: Command = ("ZRANDMEMBER", self._name(owner), PRUNE_SAMPLE)

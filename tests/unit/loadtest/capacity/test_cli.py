@@ -17,7 +17,7 @@ def test_the_help_fits_80_columns_and_lists_its_exit_statuses() -> None:
     ("options", "message"),
     [
         ("--sessions 12x", "'--sessions': must be a whole number from 1 to 10G, such as 5k or 1.5M, not '12x'"),
-        ("--active 2k", "--active must be at most the number of sessions, 1,000"),
+        ("--active 2k", "--active must be at most the number of sessions (1,000), not 2,000"),
         ("--rate 0", "Invalid value for '--rate'"),
         ("--writes 1.5", "Invalid value for '--writes'"),
         ("--store file", "'--store': 'file' is not one of 'redis', 'redis-cluster', 'sql'"),
@@ -26,7 +26,7 @@ def test_the_help_fits_80_columns_and_lists_its_exit_statuses() -> None:
         ("--check 40k,12k", "'--check': must be two ascending sizes, such as 120k,400k, not '40k,12k'"),
         ("--check 40k", "'--check': must be two ascending sizes"),
         ("--check 1,2", "'--check': must be a whole number from 1k to 10M"),
-        ("--replicas 3", "--replicas must be below the number of zones, 3: each copy has its own"),
+        ("--replicas 3", "--replicas must be below the number of zones (3), not 3: each copy has its own"),
         ("--from pyproject.toml --quick", "--from measures nothing, and has its store; leave out --quick"),
         ("--from pyproject.toml --store sql --bytes 500", "has its store; leave out --store and --bytes"),
         ("--from pyproject.toml", "pyproject.toml does not have the figures of `session-cluster capacity --json`: "),
