@@ -149,23 +149,31 @@ WHOLE: dict[str, Callable[[], Any]] = {
 }
 
 
+@pytest.mark.parametrize("exists", [False, True])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("view", WHOLE.values(), ids=WHOLE)
 def test_a_response_of_an_error_or_of_another_application_is_not_a_stream(
-    view: Callable[[], Any], method: str, caplog: pytest.LogCaptureFixture
+    view: Callable[[], Any], method: str, exists: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Flask makes a response of it whose body has no length."""
     app, plain = application(MemoryStore()), flask.Flask("plain")
-    app.get("/")(view)
-    plain.get("/")(view)
+    app.get("/view")(view)
+    plain.get("/view")(view)
+    browser = Browser(app)
+    if exists:
+        browser.put(a=0)
 
     @app.teardown_request
     def late(_: BaseException | None) -> None:
-        flask.session["a"] = 1
+        if flask.request.path == "/view":
+            flask.session["a"] = 1
 
-    reply, expected = (each.test_client().open("/", method=method) for each in (app, plain))
+    given = {"Cookie": browser.header} if exists else {}
+    clients = (each.test_client(use_cookies=False) for each in (app, plain))
+    reply, expected = (each.open("/view", method=method, headers=given) for each in clients)
     assert (reply.status, reply.data, list(reply.headers)) == (expected.status, expected.data, list(expected.headers))
-    assert f"a session was changed after the response to {method} /; this is not saved" in caplog.text
+    assert f"a session was changed after the response to {method} /view; this is not saved" in caplog.text
+    assert browser.data == ({"a": 0} if exists else {})
 
 
 STREAMS: dict[str, Callable[[], Any]] = {

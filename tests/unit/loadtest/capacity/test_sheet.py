@@ -129,7 +129,7 @@ def test_the_zones_of_an_earlier_run_are_those_of_its_store(tmp_path: Path, stor
     path.write_bytes(msgspec.json.encode(make_record(plan, WHERE)))
     done = invoke("capacity", *shlex.split("--sessions 10k --active 1k --rate 0.03 --zones 2 --from"), path)
     assert done.exit_code == status, done.output
-    assert ("--replicas must be below the number of zones, 2" in done.output) is (status == 2)
+    assert ("--replicas must be below the number of zones (2)" in done.output) is (status == 2)
 
 
 def test_a_record_of_another_version_is_not_read(tmp_path: Path) -> None:
