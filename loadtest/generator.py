@@ -20,6 +20,7 @@ from deploy.files import check_writable, write_atomically
 from deploy.local.processes import python_path
 from deploy.ports import free_ports
 from deploy.waiting import holds_within
+from loadtest.described.file import NAMES
 from loadtest.history import Action
 from loadtest.http import printable
 from loadtest.load_profile import (
@@ -45,7 +46,6 @@ NEEDED = {
     Mix.SHARED_WRITERS: frozenset({Action.VISIT, Action.ADD}),
 }
 """The operations of which a target must have one for a mix."""
-_KEYS = {Action.LOGOUT: "logout", Action.VISIT: "count", Action.ADD: "add"}
 START_TIMEOUT, STOP_TIMEOUT = 30.0, 30.0
 _STARTS = 3
 """Attempts, each on another port, to start several processes."""
@@ -85,8 +85,8 @@ class Generator:
             what = f"an account for each of its {self._profile.users} users"
             raise GeneratorError(f"the target must have {what} with the mix tabs, not {len(self._target.users)}")
         needed = NEEDED.get(self._profile.mix, frozenset())
-        if needed and not needed & self._target.actions:
-            requests = " or ".join(sorted(_KEYS[action] for action in needed))
+        if needed and not needed & self._target.adapter.actions:
+            requests = " or ".join(sorted(NAMES[action] for action in needed))
             raise GeneratorError(f"the mix {self._profile.mix} needs a target with a request {requests}")
         for _ in range(_STARTS):
             (port,) = free_ports(1)
@@ -180,15 +180,14 @@ class Generator:
             (self._folder / name).unlink(missing_ok=True)
 
     def _settings(self) -> GeneratorSettings:
-        target, adapter = self._target, type(self._target.adapter)
+        target = self._target
         return GeneratorSettings(
             profile=self._profile,
             accounts=dict(target.users),
             session_cookie=target.session_cookie,
             authority=None if target.authority is None else str(target.authority.resolve()),
             insecure=target.insecure,
-            adapter=f"{adapter.__module__}:{adapter.__qualname__}",
-            adapter_fields=msgspec.to_builtins(target.adapter),
+            adapter=target.adapter,
             folder=str(self._folder),
             parent=os.getpid(),
         )

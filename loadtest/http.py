@@ -1,14 +1,13 @@
-"""The HTTP interface of the nodes for virtual users: the requests of each operation, and the parsing of their answers.
+"""What virtual users send and read: operations, the requests that carry them out, and the answers.
 
-Only an `Adapter` knows the interface, so another application needs only another adapter.
+Which requests these are, and what their answers mean, says the file of a target: `loadtest.described.adapter`.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-import msgspec
 from msgspec import UNSET, UnsetType
 
 from loadtest.history import Action, OpOutcome
@@ -103,124 +102,3 @@ Exchange = Generator[Request, Response, Answer]
 """The requests of one operation, one after another: it gets the answer to each, and returns that of the operation."""
 Cookie = Callable[[str], str]
 """Returns the value of a cookie that the browser has; "" if it has none of this name."""
-
-
-class Adapter(Protocol):
-    """Makes requests and parses answers. A msgspec.Struct, so that it can be passed to the processes of Locust."""
-
-    @property
-    def site(self) -> str:
-        """The path of a page without a session."""
-
-    @property
-    def look(self) -> Request:
-        """The request of a page that shows who is logged in."""
-
-    @property
-    def actions(self) -> frozenset[Action]:
-        """The operations that it has requests for."""
-
-    @property
-    def node_header(self) -> str:
-        """The name of the header with the node that answered."""
-
-    @property
-    def cookie_changes(self) -> bool:
-        """Whether every answer may bring another value of the session's cookie."""
-
-    def exchange(self, operation: Operation, account: str, password: str, cookie: Cookie) -> Exchange:
-        """Return the requests that carry an operation out for an account ("": the visitor has none)."""
-
-
-_OK = {
-    Action.LOOK: {200},
-    Action.ACCOUNT: {200, 401},
-    Action.LOGIN: {200},
-    Action.LOGOUT: {200, 204},
-    Action.VISIT: {200},
-    Action.ADD: {200, 201},
-    Action.EMPTY: {200, 204},
-    Action.LIST: {200, 401},
-    Action.END_OTHERS: {200},
-    Action.PASSWORD: {204},
-}
-_WRITES = {Action.VISIT, Action.ADD, Action.EMPTY, Action.LOGIN, Action.PASSWORD, Action.END_OTHERS}
-_FOR_USERS = {Action.PASSWORD, Action.END_OTHERS}
-_WRONG_PASSWORD = {401, 429}
-_WITHOUT_BODY = {Action.LOGOUT, Action.EMPTY, Action.LIST, Action.END_OTHERS, Action.PASSWORD}
-_REQUIRED = {Action.LOOK: "user", Action.LOGIN: "user", Action.VISIT: "visits", Action.ADD: "cart"}
-
-
-class _Shown(msgspec.Struct):
-    user: str | UnsetType | None = UNSET
-    visits: int | UnsetType = UNSET
-    cart: dict[str, int] | UnsetType = UNSET
-
-
-class HttpInterface(msgspec.Struct, frozen=True):
-    """The interface of docs/http-api.md, of the Flask nodes and the reference implementations."""
-
-    site = "/live"
-    look = Request("GET", "/me")
-    actions = frozenset(Action)
-    node_header = "X-Served-By"
-    cookie_changes = False
-
-    def exchange(self, operation: Operation, account: str, password: str, cookie: Cookie) -> Exchange:  # noqa: ARG002
-        """Return the only request that carries an operation out for an account."""
-        response = yield self.request(operation, account, password)
-        return self.read(operation, response.status, response.body)
-
-    def request(self, operation: Operation, account: str, password: str) -> Request:
-        """Return the request that carries an operation out for an account."""
-        match operation.action:
-            case Action.LOOK:
-                return Request("GET", "/me")
-            case Action.ACCOUNT:
-                return Request("GET", "/account")
-            case Action.LOGIN:
-                return Request("POST", "/login", {"user": account, "password": password})
-            case Action.LOGOUT:
-                return Request("POST", "/logout", {})
-            case Action.VISIT:
-                return Request("POST", "/visits", {})
-            case Action.ADD:
-                return Request("POST", "/cart", {"item": operation.item, "quantity": operation.quantity})
-            case Action.EMPTY:
-                return Request("DELETE", "/cart")
-            case Action.LIST:
-                return Request("GET", "/sessions")
-            case Action.END_OTHERS:
-                return Request("DELETE", "/sessions")
-            case Action.PASSWORD:
-                return Request("POST", "/password", {"current": password, "new": operation.new_password})
-
-    def read(self, operation: Operation, status: int, body: bytes) -> Answer:
-        """Parse an HTTP answer.
-
-        A status from 500 on leaves the outcome unknown, because a 502 or 504 may hide a write. Any other unexpected
-        status means that nothing was done. 409 to a write is not an error: the session was ended meanwhile, or renewed.
-        Nor is 401 to an operation on the account: its user is not logged in any more, as a read shows.
-        """
-        action = operation.action
-        if status >= 500:
-            return Answer(OpOutcome.UNKNOWN, error=f"status {status}")
-        if (status == 409 and action in _WRITES) or (status == 401 and action in _FOR_USERS):
-            return Answer(OpOutcome.FAIL)
-        if status in _WRONG_PASSWORD and operation.may_fail:
-            return Answer(OpOutcome.FAIL)
-        if status not in _OK[action]:
-            return Answer(OpOutcome.FAIL, error=f"status {status}")
-        if status == 401:
-            return Answer(OpOutcome.OK, user=None)
-        shown = _Shown()
-        if body and action not in _WITHOUT_BODY:
-            try:
-                shown = msgspec.json.decode(body, type=_Shown)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                return Answer(OpOutcome.UNKNOWN, error=f"not the JSON of the interface: {error}")
-        required = _REQUIRED.get(action)
-        if required is not None and getattr(shown, required) is UNSET:
-            return Answer(OpOutcome.UNKNOWN, error=f"the answer has no {required!r}")
-        user = printable(shown.user) if isinstance(shown.user, str) else shown.user
-        return Answer(OpOutcome.OK, user, shown.visits, shown.cart)

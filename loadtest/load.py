@@ -139,10 +139,10 @@ def _verdicts(result: LoadResult) -> RenderableType:
 
 
 def group_lacks(lacks: Lacks) -> dict[str, list[str]]:
-    """Return what can't be found, by the reason; without what no file can describe."""
+    """Return what can't be found, by the reason."""
     groups: dict[str, list[str]] = {}
     for kind, why in lacks.items():
-        if (isinstance(kind, Kind) or kind in UPDATES) and kind is not Kind.PASSWORD_UNDONE:
+        if isinstance(kind, Kind) or kind in UPDATES:
             groups.setdefault(why, []).append(kind.value)
     return groups
 

@@ -2,12 +2,11 @@
 
 from enum import StrEnum
 from pathlib import Path
-from pkgutil import resolve_name
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 
-from loadtest.http import Adapter
+from loadtest.described.adapter import DescribedAdapter
 
 SETTINGS_VARIABLE = "SESSION_LOAD_SETTINGS"
 """Names the file with the GeneratorSettings."""
@@ -115,8 +114,7 @@ def parse_mix(text: str) -> tuple[Mix, dict[str, int]]:
 class GeneratorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of the processes of Locust, in the file that SESSION_LOAD_SETTINGS names.
 
-    `adapter` is the import path of the adapter's class, `adapter_fields` are its values. `parent` is the process that
-    started Locust: Locust ends when that process has ended.
+    `parent` is the process that started Locust: Locust ends when that process has ended.
     """
 
     profile: LoadProfile
@@ -124,8 +122,7 @@ class GeneratorSettings(msgspec.Struct, frozen=True, kw_only=True):
     session_cookie: str
     authority: str | None
     insecure: bool
-    adapter: str
-    adapter_fields: dict[str, Any]
+    adapter: DescribedAdapter
     folder: str
     parent: int
 
@@ -136,11 +133,6 @@ class GeneratorSettings(msgspec.Struct, frozen=True, kw_only=True):
         settings = msgspec.json.decode(file.read_bytes(), type=cls)
         file.unlink()
         return settings
-
-    def make_adapter(self) -> Adapter:
-        """Return the target's adapter."""
-        adapter: Adapter = msgspec.convert(self.adapter_fields, resolve_name(self.adapter))
-        return adapter
 
     def wanted_users(self) -> int:
         """Return the wanted number of users at this moment."""

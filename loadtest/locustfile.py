@@ -139,7 +139,7 @@ def summary(findings: Findings) -> str:
 def prepare_generator(environment: Any, runner: Any, settings: GeneratorSettings) -> None:
     """Prepare a process that `loadtest.generator` has started, or that Locust has forked from it."""
     profile = settings.profile
-    actions = settings.make_adapter().actions
+    actions = settings.adapter.actions
     environment.user_classes = [user for user in USERS[profile.mix] if user.needs <= actions]
     if profile.weights:
         for user in environment.user_classes:
@@ -168,8 +168,8 @@ def record_part(environment: Any, runner: Any, settings: GeneratorSettings) -> N
         with ending_unless_written():
             part.write(op)
 
-    adapter = settings.make_adapter()
-    Load(settings.accounts, record, settings.session_cookie, adapter, number, processes).attach(environment)
+    load = Load(settings.accounts, record, settings.session_cookie, settings.adapter, number, processes)
+    load.attach(environment)
 
     def keep_flushing() -> None:
         at, cpu = time.monotonic(), time.process_time()

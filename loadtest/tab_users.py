@@ -104,6 +104,7 @@ class AccountUser(TabUser):
     """
 
     weight = 1
+    needs = frozenset({Action.LIST, Action.PASSWORD})
     reads = (Action.LOOK, Action.ACCOUNT, Action.LIST)
     password_number = 1
 

@@ -16,12 +16,12 @@ from deploy import Cluster, ClusterSpec
 from loadtest.browser import Browser
 from loadtest.claims.claim import Lacks
 from loadtest.conversation import Conversation
+from loadtest.described.adapter import DescribedAdapter
+from loadtest.described.interface import http_interface
 from loadtest.history import Action
 from loadtest.http import (
     ADDRESS,
-    Adapter,
     Answer,
-    HttpInterface,
     Operation,
     Request,
     Response,
@@ -68,12 +68,8 @@ class Target(Protocol):
         """Whether any certificate is accepted."""
 
     @property
-    def adapter(self) -> Adapter:
+    def adapter(self) -> DescribedAdapter:
         """Makes its requests and parses its answers."""
-
-    @property
-    def actions(self) -> frozenset[Action]:
-        """The operations that it has requests for."""
 
     @property
     def visitor_action(self) -> Action:
@@ -102,13 +98,12 @@ class ClusterTarget:
     """A cluster that runs while the target is entered."""
 
     insecure = False
-    actions = frozenset(Action)
     visitor_action = Action.VISIT
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.lacks: Lacks = {}
-        self.adapter: Adapter = HttpInterface()
+        self.adapter = http_interface()
 
     @property
     def url(self) -> str:
@@ -154,9 +149,8 @@ class RunningTarget:
     session_lifetime: Lifetime | None = None
     authority: Path | None = None
     insecure: bool = False
-    adapter: Adapter = field(default_factory=HttpInterface)
+    adapter: DescribedAdapter = field(default_factory=http_interface)
     cluster: Cluster | None = None
-    actions: frozenset[Action] = frozenset(Action)
     visitor_action: Action = Action.VISIT
     lacks: Lacks = field(default_factory=dict)
     description: Mapping[str, Any] = field(default_factory=dict)

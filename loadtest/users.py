@@ -16,8 +16,10 @@ from msgspec import UNSET
 
 from loadtest.browser import Browser, Expectation
 from loadtest.conversation import Conversation
+from loadtest.described.adapter import DescribedAdapter
+from loadtest.described.interface import http_interface
 from loadtest.history import GAVE_UP, STOPPED, Action, Op, OpOutcome, now
-from loadtest.http import Adapter, Answer, HttpInterface, Operation, Response, last_node, printable
+from loadtest.http import Answer, Operation, Response, last_node, printable
 
 _Browser = TypeVar("_Browser", bound=Browser)
 FRUIT = ("apple", "pear", "plum", "cherry")
@@ -38,7 +40,7 @@ class Load:
     accounts: Mapping[str, str]
     record: Callable[[Op], None]
     session_cookie: str = "session"
-    adapter: Adapter = field(default_factory=HttpInterface)
+    adapter: DescribedAdapter = field(default_factory=http_interface)
     worker: int = 0
     workers: int = 1
     _numbers: Iterator[int] = field(init=False)

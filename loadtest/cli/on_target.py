@@ -7,7 +7,6 @@ import click
 from rich.console import Console
 
 from deploy import ClusterError
-from loadtest.checker import Kind
 from loadtest.described.description import read_description
 from loadtest.described.fit import Fit, fit
 from loadtest.described.make import make_cluster
@@ -79,8 +78,7 @@ def list_fitting(target: DescribedTarget, console: Console) -> None:
     if (cluster := target.cluster) is not None:
         members = ", ".join(map(cluster.show, cluster.own_names()))
         console.print(f"\nMembers: {members}", markup=False, highlight=False)
-    lacks = {what: why for what, why in target.lacks.items() if what is not Kind.PASSWORD_UNDONE}  # of every file
-    if lacks:
+    if target.lacks:
         console.print("\nNot looked for:")
-        for what, why in lacks.items():
+        for what, why in target.lacks.items():
             console.print(f"  {what}: {why}", markup=False, highlight=False)

@@ -164,7 +164,9 @@ def _run(comparison: Comparison, console: Console) -> int:
 def check(file: Path) -> None:
     """Send each request of FILE, in the order of a visit.
 
-    These are look, login, look, count twice, read, add, look, empty, logout, look, and a write.
+    These are look, login, look, count twice, read, add, look, empty, logout, look, and a write. Where FILE has them,
+    account and sessions come twice, as a visitor and as a user; the password is changed, and changed back; and
+    end_others ends the session of another browser.
 
     The servers that its runtime starts are ended afterwards. The table has each request, its answer and what
     that shows. Below it are the mistakes, each with its line in FILE, and what can't be found on this target: without a

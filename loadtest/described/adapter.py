@@ -3,64 +3,50 @@
 import http.client
 import random
 from collections.abc import Generator, Mapping
+from contextlib import suppress
 from dataclasses import replace
-from functools import partial
-from typing import Any
-from urllib.parse import quote, urlencode
+from functools import cached_property
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from loadtest.described.file import (
+    ACTIONS,
     CSRF,
     ITEM,
+    NAMES,
+    NEW_PASSWORD,
     PASSWORD,
     QUANTITY,
-    TOKEN,
     USER,
     Anonymous,
     Csrf,
     RequestSpec,
     RequestSpecs,
+    Statuses,
     TargetFile,
     as_statuses,
-    fill,
-    sends_token,
 )
-from loadtest.described.paths import Location, as_address, as_header, as_sent, is_same_page, resolve_location
-from loadtest.described.readings import (
-    NotShown,
-    Page,
-    find_items,
-    find_name,
-    find_number,
-    find_text,
-    matches,
-    read_cookie,
-)
+from loadtest.described.paths import Location, as_address, as_sent, is_same_page, resolve_location
+from loadtest.described.prepared import SAFE, PreparedRequest, fill_path
+from loadtest.described.readings import NotShown, Page, find_name, find_text, matches, read_cookie, read_values
 from loadtest.history import Action, OpOutcome
 from loadtest.http import Answer, Cookie, Exchange, Operation, Request, Response, printable
 
 MOST_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _KEEP_METHOD = frozenset({307, 308})
-_SAFE = frozenset({"GET", "HEAD"})
-_HTML = "text/html,application/xhtml+xml,application/json;q=0.9,*/*;q=0.8"
-_FORM = "application/x-www-form-urlencoded"
-_WRITES = frozenset({Action.VISIT, Action.ADD, Action.EMPTY, Action.LOGIN, Action.LOGOUT})
-_encode = partial(quote, safe="")
-_SPECS = {
-    Action.LOGIN: "login",
-    Action.LOGOUT: "logout",
-    Action.VISIT: "count",
-    Action.ADD: "add",
-    Action.EMPTY: "empty",
-}
+_REFUSED = "the login is refused"
+_READS = frozenset({Action.LOOK, Action.ACCOUNT, Action.LIST})
 
 
-class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The requests of a file. Without `read`, LOOK and ACCOUNT are `look`; where `read` shows no user, LOOK is one of
-    the two by chance."""
+class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True, dict=True):
+    """The requests of a file. Without `read` LOOK is `look`, and without `account` ACCOUNT; where `read` shows no user,
+    LOOK is one of the two by chance.
+
+    Without a `url` it is for any address, and its requests do not say which page sent them. It is sent to processes by
+    its fields: what is worked out of them once is not among these.
+    """
 
     url: str
     requests: RequestSpecs
@@ -68,6 +54,7 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
     headers: Mapping[str, str] = {}
     node_header: str = "X-Served-By"
     cookie_changes: bool = False
+    conflict: Statuses = ()
     anonymous: Anonymous = Anonymous()
     csrf: Csrf = Csrf()
 
@@ -80,6 +67,7 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
             headers=file.headers,
             node_header=file.node_header or "X-Served-By",
             cookie_changes=file.cookie_changes,
+            conflict=file.conflict,
             anonymous=file.anonymous or Anonymous(),
             csrf=file.csrf or Csrf(),
         )
@@ -92,28 +80,33 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def look(self) -> Request:
         """The request that shows who is logged in."""
-        return self._make(self.requests.look, {}, "")
+        return self._prepared["look"].make({})
 
-    @property
+    @cached_property
     def actions(self) -> frozenset[Action]:
         """The operations that the file has requests for."""
-        given = {action for action, name in _SPECS.items() if getattr(self.requests, name) is not None}
-        return frozenset({Action.LOOK, Action.ACCOUNT, *given})
+        return frozenset({Action.ACCOUNT, *(ACTIONS[name] for name in self._prepared)})
+
+    @cached_property
+    def _prepared(self) -> Mapping[str, PreparedRequest]:
+        return {name: self._prepare(spec) for name, spec in self.requests.named()}
+
+    def _prepare(self, spec: RequestSpec) -> PreparedRequest:
+        return PreparedRequest(spec, self.url, self.headers)
 
     def exchange(self, operation: Operation, account: str, password: str, cookie: Cookie) -> Exchange:
         """Return the requests of an operation: the page with its token, itself, and where it redirects to."""
-        return self.exchange_of(self.choose(operation.action), operation, account, password, cookie)
+        return self._exchange(self._choose(operation.action), operation, account, password, cookie)
 
-    def choose(self, action: Action) -> RequestSpec:
+    def _choose(self, action: Action) -> PreparedRequest:
         """Return the request that carries an operation out."""
-        if action in _SPECS:
-            spec: RequestSpec = getattr(self.requests, _SPECS[action])
-            return spec
-        look, read = self.requests.look, self.requests.read
-        if action is not Action.LOOK or read is None:
-            return look
-        shows_user = read.user is not None or read.logged_in is not None
-        return read if shows_user or random.random() < 0.5 else look  # noqa: S311  # no secret
+        prepared = self._prepared
+        if action is not Action.LOOK:
+            return prepared.get(NAMES[action]) or prepared["look"]
+        if (read := prepared.get("read")) is None:
+            return prepared["look"]
+        shows_user = read.spec.user is not None or read.spec.logged_in is not None
+        return read if shows_user or random.random() < 0.5 else prepared["look"]  # noqa: S311  # no secret
 
     def exchange_of(
         self,
@@ -126,60 +119,80 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
         logged_out: bool = False,
     ) -> Exchange:
         """Return the requests of an operation that is carried out by `spec`; `logged_out`: nobody is, afterwards."""
-        values: dict[str, str | int] = {USER: account, PASSWORD: password}
-        values |= {ITEM: operation.item, QUANTITY: operation.quantity}
-        page = ""
-        if sends_token(spec, self.headers):
-            page = as_sent(str(fill(spec.page or self.csrf.page or self.requests.look.path, values, _encode)))
-            try:
-                token = yield from self._find_token(page, cookie)
-            except NotShown as error:  # nothing was done
-                return Answer(OpOutcome.FAIL, error=f"no token from {page}: {error}")
-            if isinstance(token, Answer):
-                return token
-            values[CSRF] = token
-        request = self._make(spec, values, page)
+        return self._exchange(self._prepare(spec), operation, account, password, cookie, logged_out=logged_out)
+
+    def _exchange(
+        self,
+        prepared: PreparedRequest,
+        operation: Operation,
+        account: str,
+        password: str,
+        cookie: Cookie,
+        *,
+        logged_out: bool = False,
+    ) -> Exchange:
+        request = prepared.fixed
+        if request is None:
+            values: dict[str, str | int] = {
+                USER: account,
+                PASSWORD: password,
+                NEW_PASSWORD: operation.new_password,
+                ITEM: operation.item,
+                QUANTITY: operation.quantity,
+            }
+            page = ""
+            if prepared.sends_token:
+                page = fill_path(prepared.spec.page or self.csrf.page or self.requests.look.path, values)
+                try:
+                    token = yield from self._find_token(page, cookie)
+                except NotShown as error:  # nothing was done
+                    return Answer(OpOutcome.FAIL, error=f"no token from {page}: {error}")
+                if isinstance(token, Answer):
+                    return token
+                values[CSRF] = token
+            request = prepared.make(values, page)
         logged_out |= operation.action is Action.LOGOUT
         try:
-            return (yield from self._carry_out(spec, operation, account, request, logged_out=logged_out))
+            return (yield from self._carry_out(prepared, operation, account, request, logged_out=logged_out))
         except NotShown as error:
             return Answer(OpOutcome.UNKNOWN, error=str(error))
 
     def _carry_out(
-        self, spec: RequestSpec, operation: Operation, account: str, first: Request, *, logged_out: bool
+        self, prepared: PreparedRequest, operation: Operation, account: str, first: Request, *, logged_out: bool
     ) -> Exchange:
         """Return the requests of an operation from its `first` on. Raises NotShown where its outcome is unknown."""
-        action, may_fail = operation.action, operation.may_fail
+        action, may_fail, spec = operation.action, operation.may_fail, prepared.spec
         request, response = first, (yield first)
-        if action in _WRITES or request.method not in _SAFE:
+        if response.status in REDIRECTS and (action not in _READS or request.method not in SAFE):
             request, response = yield from self._repeat(request, response)
-        path, expected = self._goes_to(request, response), as_statuses(spec.status)
-        if response.status >= 500 and response.status not in expected:
-            return Answer(OpOutcome.UNKNOWN, error=f"status {response.status}")
-        if not logged_out and path != as_sent(spec.redirect or "") and self._is_anonymous(response.status, path):
-            return _nobody(action, may_fail=may_fail)
-        if (complaint := _find_complaint(spec, response.status, path)) is not None:
+        path, status = self._goes_to(request, response), response.status
+        if status >= 500 and status not in prepared.expected:
+            return Answer(OpOutcome.UNKNOWN, error=f"status {status}")
+        if not logged_out and path != prepared.redirect and self._is_anonymous(status, path):
+            return _nobody(action, may_fail=may_fail, why=_REFUSED if path is not None else f"status {status}")
+        if not logged_out and action not in _READS and status in self._conflicts:
+            return Answer(OpOutcome.FAIL)
+        if (complaint := prepared.find_complaint(status, path)) is not None:
             moved = not is_same_page(first.path, _split(request.path)[0])
-            if moved and action in _WRITES - {Action.LOGIN}:
+            if moved and action not in _READS | {Action.LOGIN}:
                 # Some applications carry a write out and answer 307, where 303 would be right.
                 return Answer(OpOutcome.UNKNOWN, error=f"{complaint}, repeated as {request.method} {request.path}")
             return Answer(OpOutcome.FAIL, error="" if may_fail else complaint)
-        shows = spec.user or spec.logged_in or spec.counter or spec.items
+        shows = prepared.shows
         redirected = path is not None and spec.follow
-        if redirected and action in _WRITES - {Action.LOGIN}:
+        if redirected and action not in _READS | {Action.LOGIN}:
             # It was carried out. The page behind it is a look: other writes may have come in between.
             then = self._look_after(spec, request, response, account) if shows and not logged_out else None
             return Answer(OpOutcome.OK, then=then)
         if not shows and (logged_out or not self._has_body_rule):
             return Answer(OpOutcome.OK)
-        last = yield from self._follow(request, response, follow=spec.follow)
+        last = (yield from self._follow(request, response)) if redirected else response
         if isinstance(last, Answer) and last.error:
             return last
-        shown = None if isinstance(last, Answer) else Page(last)
-        if shown is not None and (logged_out or not matches(self.anonymous, shown)):
-            answer = self._read(spec, operation, account, shown)
-        else:
+        if isinstance(last, Answer):
             answer = _nobody(action, may_fail=may_fail)
+        else:
+            answer = self._read(spec, operation, account, Page(last), logged_out=logged_out)
         if redirected and action is Action.LOGIN and answer.outcome is OpOutcome.FAIL:
             error = answer.error and f"it leads to {printable(path or '')}, which shows nobody: refused, or lost"
             answer = replace(answer, outcome=OpOutcome.UNKNOWN, error=error)  # it may have been carried out
@@ -213,7 +226,7 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
         is_same = is_same_page(path, where.path)
         if self._is_anonymous(status, where.path) and not is_same:
             return None
-        if keeps or (is_same and request.method in _SAFE and _split(where.target)[1] == query):
+        if keeps or (is_same and request.method in SAFE and _split(where.target)[1] == query):
             return where
         if is_same and status == http.client.MOVED_PERMANENTLY and where.path != path:
             raise NotShown(f"status 301 to {printable(where.path)}, where browsers send GET: give this path")
@@ -228,14 +241,11 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
             return Answer(OpOutcome.UNKNOWN, error=str(error))
         if isinstance(last, Answer):
             return last
-        shown = Page(last)
-        if matches(self.anonymous, shown):
-            return _nobody(look.action, may_fail=False)
         if spec.user is None and spec.logged_in is None and is_same_page(trail[-1], as_sent(own.path)):
             spec = msgspec.structs.replace(spec, user=own.user, logged_in=own.logged_in)  # or it passes for this user's
-        return self._read(spec, look, account, shown)
+        return self._read(spec, look, account, Page(last))
 
-    @property
+    @cached_property
     def _has_body_rule(self) -> bool:
         """Whether the body of an answer can mean that nobody is logged in."""
         return any((self.anonymous.css, self.anonymous.json, self.anonymous.regex))
@@ -244,7 +254,7 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
         """Return the token; an answer where there is none."""
         if self.csrf.cookie is not None and (token := read_cookie(self.csrf, cookie(self.csrf.cookie))):
             return token
-        request = Request("GET", page, headers=self._headers({}, "GET", ""), before=True)
+        request = Request("GET", page, headers=self._page_headers, before=True)
         response = yield request
         if self._is_anonymous(response.status, self._goes_to(request, response)):
             return Answer(OpOutcome.FAIL)  # nothing was done, and the next answer shows that nobody is logged in
@@ -265,14 +275,13 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
         request: Request,
         response: Response,
         *,
-        follow: bool = True,
         before: bool = False,
         trail: list[str] | None = None,
     ) -> Generator[Request, Response, Response | Answer]:
         """Follow redirects to the last answer, and note their paths in `trail`. Return an answer where they end with an
         error, or for nobody. Raises NotShown."""
         trail = [] if trail is None else trail
-        while follow and (path := self._goes_to(request, response)) is not None:
+        while (path := self._goes_to(request, response)) is not None:
             trail.append(path)
             if len(trail) > MOST_REDIRECTS:
                 return Answer(OpOutcome.UNKNOWN, error=_too_many(response))
@@ -281,8 +290,7 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
             if response.status in _KEEP_METHOD:
                 request = request._replace(path=target, name=path, before=before)
             else:
-                headers = self._headers({}, "GET", "")
-                request = Request("GET", target, headers=headers, name=path, before=before)
+                request = Request("GET", target, headers=self._page_headers, name=path, before=before)
             response = yield request
             if self._is_anonymous(response.status, self._goes_to(request, response)):
                 return Answer(OpOutcome.OK, user=None)
@@ -291,19 +299,37 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
                 return Answer(OpOutcome.UNKNOWN, error=what)
         return response
 
+    @cached_property
+    def _page_headers(self) -> Mapping[str, str]:
+        """The headers of pages on the way: those with a token, and those that redirects lead to."""
+        return self._prepare(RequestSpec("/")).make({}).headers or {}
+
+    @cached_property
+    def _conflicts(self) -> tuple[int, ...]:
+        return as_statuses(self.conflict)
+
+    @cached_property
+    def _nobody_by(self) -> tuple[tuple[int, ...], str]:
+        """The statuses and the redirect that mean that nobody is logged in."""
+        return as_statuses(self.anonymous.status), as_sent(self.anonymous.redirect or "")
+
     def _is_anonymous(self, status: int, redirect: str | None) -> bool:
         """Return whether status or redirect mean that nobody is logged in."""
-        given = self.anonymous
-        return status in as_statuses(given.status) or (
-            redirect is not None and redirect == as_sent(given.redirect or "")
-        )
+        statuses, path = self._nobody_by
+        return status in statuses or (redirect is not None and redirect == path)
 
-    def _read(self, spec: RequestSpec, operation: Operation, account: str, page: Page) -> Answer:
+    def _read(
+        self, spec: RequestSpec, operation: Operation, account: str, page: Page, *, logged_out: bool = False
+    ) -> Answer:
         """Read the values of the last answer."""
         action = operation.action
         user: str | UnsetType | None = UNSET
-        visits: int | UnsetType = UNSET
-        cart: dict[str, int] | UnsetType = UNSET
+        if not logged_out and self._has_body_rule and matches(self.anonymous, page):
+            if action is not Action.LOOK:
+                return _nobody(action, may_fail=operation.may_fail)
+            with suppress(NotShown):  # a visitor's session may have values, too
+                return Answer(OpOutcome.OK, None, *read_values(spec, action, None, page))
+            return Answer(OpOutcome.OK, None)
         try:
             if spec.user is not None:
                 user = printable(find_name(spec.user, page)) or None
@@ -313,72 +339,26 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True):
                 return _nobody(action, may_fail=operation.may_fail)
             if user is None and self._has_body_rule and action is not Action.LOGOUT:
                 raise NotShown("the answer shows no user, and nothing of [anonymous]")  # noqa: TRY301
-            # A page that shows its user has all values: one that is not there is 0, or an empty list.
-            whole = user == account != ""
             if action is Action.ACCOUNT:  # it is also sent with the cookie of another session, whose values are others
                 return Answer(OpOutcome.OK, user)
-            if spec.counter is not None:
-                visits = find_number(spec.counter, page)
-                if visits is UNSET and action is Action.VISIT:
-                    raise NotShown("the answer shows no counter")  # noqa: TRY301
-                visits = 0 if visits is UNSET and whole else visits
-            if spec.items is not None:
-                found = find_items(spec.items, page)
-                if found is UNSET and action is Action.ADD and user is not None:
-                    raise NotShown("the answer shows no items")  # noqa: TRY301
-                cart = (found or {}) if found or whole or action is Action.ADD else UNSET
+            return Answer(OpOutcome.OK, user, *read_values(spec, action, user, page, is_whole=user == account != ""))
         except NotShown as error:
             leads = f", and leads to {printable(where)}" if (where := _location(page.response)) else ""
             return Answer(OpOutcome.UNKNOWN, error=f"{error}{leads}")
-        return Answer(OpOutcome.OK, user, visits, cart)
-
-    def _make(self, spec: RequestSpec, values: Mapping[str, str | int], page: str) -> Request:
-        """Return the request itself."""
-        path = as_sent(str(fill(spec.path, values, _encode)))
-        headers = self._headers(spec.headers, spec.verb, page or path, json=_wants_json(spec))
-        headers = {name: as_header(str(fill(text, values))) for name, text in headers.items()}
-        data = None
-        if spec.json is None and spec.verb not in _SAFE:
-            data = urlencode({name: fill(text, values) for name, text in (spec.form or {}).items()})
-            headers.setdefault("Content-Type", _FORM)
-        return Request(spec.verb, path, _fill_all(spec.json, values), data, headers, name=spec.path)
-
-    def _headers(self, own: Mapping[str, str], method: str, referer: str, *, json: bool = False) -> dict[str, str]:
-        """Return the headers of a request: those that a browser sends with a form, and the file's."""
-        headers = {"Accept": "application/json" if json else _HTML, "Accept-Encoding": "identity"}
-        if method in _SAFE:
-            return {
-                **headers,
-                **{name: as_header(text) for name, text in self.headers.items() if TOKEN not in text},
-                **own,
-            }
-        return {**headers, "Origin": self.url, "Referer": self.url + referer, **self.headers, **own}
 
     def _goes_to(self, request: Request, response: Response) -> str | None:
         """Return the path that an answer redirects to on this server; None for none. Raises NotShown."""
-        where = resolve_location(self.url + request.path, _location(response))
+        if not (location := _location(response)):
+            return None
+        where = resolve_location(self.url + request.path, location)
         return where.path if where is not None and where.is_of(self.url, request.path) else None
 
 
-def _nobody(action: Action, *, may_fail: bool) -> Answer:
-    """Return the answer to an operation where nobody is logged in: a write was not carried out."""
+def _nobody(action: Action, *, may_fail: bool, why: str = _REFUSED) -> Answer:
+    """Return the answer to an operation where nobody is logged in: a write was not carried out. `why`: of a login."""
     if action is Action.LOGIN:
-        return Answer(OpOutcome.FAIL, error="" if may_fail else "the login is refused")
-    return Answer(OpOutcome.FAIL) if action in _WRITES else Answer(OpOutcome.OK, user=None)
-
-
-def _find_complaint(spec: RequestSpec, status: int, path: str | None) -> str | None:
-    """Return what is wrong with the status, or the redirect, of an answer; None for nothing."""
-    expected = as_statuses(spec.status)
-    if status not in expected if expected else status >= 400:
-        return f"status {status}"
-    if spec.redirect is None or path == as_sent(spec.redirect):
-        return None
-    return (
-        f"status {status}, and no redirect to {spec.redirect}"
-        if path is None
-        else (f"redirects to {printable(path)}, and not to {spec.redirect}")
-    )
+        return Answer(OpOutcome.FAIL, error="" if may_fail else why)
+    return Answer(OpOutcome.OK, user=None) if action in _READS else Answer(OpOutcome.FAIL)
 
 
 def _split(target: str) -> tuple[str, str]:
@@ -393,17 +373,3 @@ def _location(response: Response) -> str:
 
 def _too_many(last: Response) -> str:
     return f"more than {MOST_REDIRECTS} redirects, the last one to {printable(_location(last))}"
-
-
-def _wants_json(spec: RequestSpec) -> bool:
-    readings = [one for one in (spec.user, spec.logged_in, spec.counter, spec.items) if one is not None]
-    return any(one.json is not None for one in readings) or (spec.json is not None and not readings)
-
-
-def _fill_all(value: Any, values: Mapping[str, str | int]) -> Any:
-    """Return a JSON value with the templates in all its texts filled in."""
-    if isinstance(value, str):
-        return fill(value, values)
-    if isinstance(value, Mapping):
-        return {name: _fill_all(one, values) for name, one in value.items()}
-    return [_fill_all(one, values) for one in value] if isinstance(value, list) else value

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
-from loadtest.browser import has_attribute
+from loadtest.browser import Browser, has_attribute
 from loadtest.checker import Kind
 from loadtest.claims.claim import Sight
 from loadtest.conversation import NO_COOKIE, Conversation
 from loadtest.described.adapter import REDIRECTS
 from loadtest.described.file import ACTIONS, RequestSpec
-from loadtest.described.paths import decode, resolve_location
+from loadtest.described.paths import resolve_location
 from loadtest.described.readings import NotShown, Page, find_name
+from loadtest.described.steps import CheckStep, describe_answer, describe_hops, describe_sent, list_items
 from loadtest.described.users import certificate_hint, make_users
-from loadtest.history import Action
-from loadtest.http import Answer, Operation, Response, printable
-from loadtest.target import Hop, Reply, TargetError, answering, converse, make_browser
+from loadtest.history import RENEWALS, Action, OpOutcome
+from loadtest.http import Operation, Response, printable
+from loadtest.target import Reply, TargetError, answering, converse, make_browser, send
 
 if TYPE_CHECKING:
     from loadtest.described.target import DescribedTarget
@@ -27,17 +28,6 @@ if TYPE_CHECKING:
 _COMMON_NODE_HEADERS = ("X-Served-By", "X-Node", "X-Backend", "X-Upstream", "X-Served-From")
 _MOST_COOKIES = 5
 _VISITS = 3
-
-
-@dataclass(frozen=True)
-class CheckStep:
-    """One request of the visit: how it went, and what its answer shows, or what is wrong with it."""
-
-    name: str
-    sent: str
-    answered: str
-    shows: str
-    complaint: str = ""
 
 
 @dataclass
@@ -108,6 +98,11 @@ class _Visit:
         requests = self._target.adapter.requests
         if not self._step("look", requests.look, self._judge_visitor):
             return
+        visitor = self._browser
+        for name in ("account", "sessions"):
+            self._browser = make_browser(self._target)  # whose cookies prove that it has no session
+            self._step(name, getattr(requests, name), self._judge_stranger)
+        self._browser = visitor
         if not self._step("login", requests.login, self._judge_login):
             return
         self._step("look", requests.look, self._judge_user)
@@ -121,9 +116,48 @@ class _Visit:
         if self._has_written and not is_read and (later.items is not None or later.counter is not None):
             self._step("read" if requests.read is not None else "look", later, self._judge_user)
         self._step("empty", requests.empty, lambda _: "")
+        self._step("account", requests.account, self._judge_name)
+        self._step("sessions", requests.sessions, self._judge_name)
+        self._change_password(requests.password)
+        self._end_others(requests.end_others)
         if self._step("logout", requests.logout, lambda _: "") and requests.logout is not None:
             self._step("look", requests.look, self._judge_end)
             self._write_after_logout()
+
+    def _change_password(self, spec: RequestSpec | None) -> None:
+        """Change the password, log in with the new one, and change it back."""
+        if spec is None:
+            return
+        old, new = self._password, f"{self._password}.2"  # as virtual users do
+        try:
+            self._step("password", spec, lambda _: "", new_password=new)
+        finally:
+            browser = self._log_in(new)
+            if browser is not None:
+                self._browser, self._password = browser, new
+                self._step("password", spec, lambda _: "", new_password=old)
+                if self._log_in(old) is not None:
+                    self._password = old
+                else:
+                    self._complain(f"{self._account} has the password {new!r} now: changing it back changed nothing")
+            elif not self._found.steps[-1].complaint:
+                self._complain("the new password is refused afterwards: it was not changed, or the answer refused it")
+
+    def _end_others(self, spec: RequestSpec | None) -> None:
+        """Log in with another browser, and end its session."""
+        if spec is None or (other := self._log_in(self._password)) is None:
+            return
+        if self._step("end_others", spec, lambda _: ""):
+            shown = send(self._target, Operation(Action.LOOK), self._account, self._password, other).answer
+            if isinstance(shown.user, str):
+                self._complain(f"shows {shown.user!r} in another browser afterwards: it ended no session there")
+            self._step("look", self._target.adapter.requests.look, self._judge_name)
+
+    def _log_in(self, password: str) -> Browser | None:
+        """Log in with another browser; return None if the password is refused."""
+        browser = make_browser(self._target)
+        answer = send(self._target, Operation(Action.LOGIN), self._account, password, browser).answer
+        return browser if answer.outcome is OpOutcome.OK else None
 
     def _write_after_logout(self) -> None:
         """Send a write with the cookie from before the logout: its answer must say that nobody is logged in."""
@@ -154,18 +188,18 @@ class _Visit:
         why = "if that means that nobody is logged in, give it"
         self._found.hints.append(f"anonymous: {name} after the logout {what}; {why} {key}")
 
-    def _step(self, name: str, spec: RequestSpec | None, judge: Callable[[Reply], str]) -> bool:
+    def _step(self, name: str, spec: RequestSpec | None, judge: Callable[[Reply], str], new_password: str = "") -> bool:
         """Send a request; return whether its answer is as described."""
         if spec is None:
             return False
         item, quantity = (self._item, 1) if name == "add" else ("", 0)
-        operation = Operation(ACTIONS[name], item, quantity)
+        operation = Operation(ACTIONS[name], item, quantity, new_password=new_password)
         exchange = self._target.adapter.exchange_of(
             spec, operation, self._account, self._password, self._browser.value
         )  # fmt: skip
         before = self._browser.sending().cookie
         reply = converse(self._target, Conversation(exchange, self._browser, operation.action))
-        self._changed |= name != "login" and self._browser.sending().cookie != before
+        self._changed |= operation.action not in RENEWALS and self._browser.sending().cookie != before
         self._replies.append(reply)
         if name in {"count", "add", "read"} and name not in self._hiding and self._hides_user(spec, reply):
             self._hiding.append(name)
@@ -174,13 +208,20 @@ class _Visit:
             error = "nobody is logged in, so nothing was done"
         complaint = judge(reply) if not error or error.startswith(NO_COOKIE) else _complain(reply, error)
         shows = describe_answer(reply.answer)
-        self._found.steps.append(CheckStep(name, _describe_sent(reply), _describe_hops(reply.hops), shows, complaint))
+        self._found.steps.append(CheckStep(name, describe_sent(reply), describe_hops(reply.hops), shows))
         if complaint:
-            line = f"{self._target.described.where('requests', name)}: requests.{name}: {complaint}"
-            for lines in (self._found.mistakes, *([self._found.misread] if isinstance(complaint, Misread) else [])):
-                if line not in lines:
-                    lines.append(line)
+            self._complain(complaint)
         return not error
+
+    def _complain(self, complaint: str) -> None:
+        """Note what is wrong with the last step."""
+        found = self._found
+        found.steps[-1] = replace(found.steps[-1], complaint=complaint)
+        name = found.steps[-1].name
+        line = f"{self._target.described.where('requests', name)}: requests.{name}: {complaint}"
+        for lines in (found.mistakes, *([found.misread] if isinstance(complaint, Misread) else [])):
+            if line not in lines:
+                lines.append(line)
 
     def _hides_user(self, spec: RequestSpec, reply: Reply) -> bool:
         """Return whether an answer whose values are read shows the user where `look` does, and is not read so."""
@@ -196,6 +237,11 @@ class _Visit:
         return (
             "" if user is None else f"shows {user!r} before any login: say in [anonymous] how a visitor's page differs"
         )
+
+    def _judge_stranger(self, reply: Reply) -> str:
+        if reply.answer.user is UNSET:
+            return Misread("does not tell a visitor from a user: say in [anonymous] how a visitor's answer differs")
+        return self._judge_visitor(reply)
 
     def _judge_login(self, reply: Reply) -> str:
         if self._browser.sending().cookie is None:
@@ -244,9 +290,9 @@ class _Visit:
         if items is not UNSET and self._added and not items:
             return Misread("shows no items, after one was added: read them elsewhere, or leave them out")
         if items is not UNSET and self._added and items.get(self._item) != 1:
-            return f"the items lack {self._item!r}, which was added: they are {_list(items) or 'none'}"
+            return f"the items lack {self._item!r}, which was added: they are {list_items(items) or 'none'}"
         if items is not UNSET and not self._added and items:
-            what = f"the items are {_list(items)} in a new session"
+            what = f"the items are {list_items(items)} in a new session"
             return Misread(f"{what}: they must be the session's, not the account's")
         return ""
 
@@ -279,6 +325,8 @@ class _Visit:
         login = requests.login
         if not login.status and login.redirect is None and login.user is None and login.logged_in is None:
             yield "login: give it status, redirect or user, or a refused one passes for a login"
+        if requests.password is not None and not requests.password.status and requests.password.redirect is None:
+            yield "password: give it status or redirect, or a refused one passes for a change"
         if file.cookie_changes and not self._changed and self._browser.sending().cookie is not None:
             what = f"no answer brought another value of {file.cookie}"
             yield f"cookie_changes: {what}; leave it out, or writes into another session can't be found"
@@ -322,43 +370,6 @@ def _complain(reply: Reply, error: str) -> str:
     nor is one for nobody."""
     told = f"{reply.request.method} {printable(reply.request.path)}: {error}"
     return Misread(told) if reply.answer.error and _main(reply).status < 500 else told
-
-
-def describe_answer(answer: Answer) -> str:
-    """Return what an answer shows: "user7, counter 2, 3 items"."""
-    parts = []
-    if answer.user is None:
-        parts.append("nobody")
-    elif answer.user is not UNSET:
-        parts.append(answer.user)
-    if answer.visits is not UNSET:
-        parts.append(f"counter {answer.visits}")
-    if answer.cart is not UNSET:
-        count = sum(answer.cart.values())
-        parts.append(f"{count} item{'' if count == 1 else 's'}")
-    return ", ".join(parts)
-
-
-def _describe_sent(reply: Reply) -> str:
-    before = any(hop.request.before for hop in reply.hops if hop.request is not reply.request)
-    page = " (after a page)" if before else ""
-    return f"{reply.request.method} {reply.request.shown}{page}"
-
-
-def _describe_hops(hops: tuple[Hop, ...]) -> str:
-    """Return the statuses, with where redirects lead: "302 /welcome, 302 /, 200"."""
-    parts = []
-    for hop in hops:
-        if hop.request.before and any(not one.request.before for one in hops):
-            continue
-        where = next(iter(hop.response.header("Location")), "") if hop.response.status in REDIRECTS else ""
-        parts.append(f"{hop.response.status}{' ' + printable(decode(where)) if where else ''}")
-    return ", ".join(parts)
-
-
-def _list(items: Mapping[str, int]) -> str:
-    names = [repr(name) for name in items]
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
 def _has(reply: Reply, header: str) -> bool:

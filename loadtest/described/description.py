@@ -14,6 +14,7 @@ from loadtest.described.answers import find_address_mistake
 from loadtest.described.file import (
     CSRF,
     ITEM,
+    NEW_PASSWORD,
     PASSWORD,
     QUANTITY,
     USER,
@@ -46,7 +47,12 @@ _IN_SHELL = re.compile(r"(?<!\$)\{([a-z_]+)\}")
 """A template in a command: ${name} is a variable of the shell."""
 _NEAR = 0.8
 _OF_RUNTIME = frozenset({"state", "folder"})
-_ALLOWED = {"login": _OF_USERS, "add": frozenset({ITEM, QUANTITY})}
+_ALLOWED = {
+    "login": _OF_USERS,
+    "add": frozenset({ITEM, QUANTITY}),
+    "end_others": _OF_USERS,
+    "password": _OF_USERS | {NEW_PASSWORD},
+}
 """The templates of requests, beside {user} and {csrf}."""
 
 
@@ -96,16 +102,17 @@ def _find_mistakes(file: TargetFile, path: Path) -> Iterator[tuple[Place, str]]:
             yield (key,), f"{key} must be seconds from 1 on, not {seconds}"
     for name, request in file.requests.named():
         yield from _check_request(("requests", name), request, file, _ALLOWED.get(name, frozenset()))
-    for name, needed in (("add", ITEM), ("login", USER)):
+    for name, needed in (("add", ITEM), ("login", USER), ("password", NEW_PASSWORD)):
         request = getattr(file.requests, name)
         if request is not None and needed not in templates(msgspec.to_builtins(request)):
             yield ("requests", name), f"requests.{name} must send {{{needed}}}"
     look = file.requests.look
     if look.user is None and look.logged_in is None:
         yield ("requests", "look"), "requests.look must show the user: give it user, or logged_in"
+    yield from _check_statuses(("conflict",), file.conflict)
     if file.anonymous is not None:
         yield from _check_reading(("anonymous",), file.anonymous, several=True)
-        yield from _check_statuses(("anonymous",), file.anonymous.status)
+        yield from _check_statuses(("anonymous", "status"), file.anonymous.status)
     if file.csrf is not None:
         yield from _check_csrf(file.csrf)
     yield from _check_users(file.users, file)
@@ -122,7 +129,7 @@ def _check_request(
         if value is not None and not value.startswith("/"):
             yield (*place, key), f"{name}.{key} must begin with /, not {value!r}"
     yield from _check_redirect(place, request.redirect)
-    yield from _check_statuses(place, request.status)
+    yield from _check_statuses((*place, "status"), request.status)
     for key in ("path", "form", "json", "headers", "page"):
         for unknown in sorted(templates(getattr(request, key)) - allowed):
             yield (*place, key), f"{name}.{key} has no {{{unknown}}}: {did_you_mean(unknown, sorted(allowed))}"
@@ -184,7 +191,7 @@ def _check_redirect(place: Place, redirect: str | None) -> Iterator[tuple[Place,
 def _check_statuses(place: Place, statuses: Statuses) -> Iterator[tuple[Place, str]]:
     for status in as_statuses(statuses):
         if not 100 <= status <= 599:
-            yield (*place, "status"), f"{'.'.join(map(str, place))}.status must be from 100 to 599, not {status}"
+            yield place, f"{'.'.join(map(str, place))} must be from 100 to 599, not {status}"
 
 
 def _check_users(users: UsersSpec, file: TargetFile) -> Iterator[tuple[Place, str]]:

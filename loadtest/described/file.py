@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from loadtest.history import Action
 Statuses = int | tuple[int, ...]
 _TEMPLATE = re.compile(r"\{([a-z_]+)\}")
 USER, PASSWORD, CSRF, ITEM, QUANTITY = "user", "password", "csrf", "item", "quantity"
+NEW_PASSWORD = "new_password"  # noqa: S105  # no secret
 TOKEN = "{csrf}"  # noqa: S105  # no secret
 
 
@@ -63,7 +65,8 @@ class Csrf(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_field
 
 
 class RequestSpec(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A request, and what its answer shows. Texts may have {user}, {password}, {csrf}, {item} and {quantity}.
+    """A request, and what its answer shows. Texts may have {user}, {password}, {new_password}, {csrf}, {item} and
+    {quantity}.
 
     `method` is POST with `form` or `json`, else GET. `page` replaces that of [csrf]. The answer must have the `status`
     (without: any below 400) and redirect to the path `redirect`, if they are given; values are read from the answer at
@@ -92,7 +95,9 @@ class RequestSpec(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknow
 
 class RequestSpecs(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """The requests of a target. `look` shows who is logged in, `count` adds 1 to a counter of the session, `add` adds
-    {item} to a list of the session, `read` shows both, `empty` empties the list."""
+    {item} to a list of the session, `read` shows both, `empty` empties the list. `account` is a page for logged-in
+    users alone, `sessions` lists those of the user, `end_others` ends all of them but this one, and `password` changes
+    {password} to {new_password}."""
 
     look: RequestSpec
     login: RequestSpec
@@ -101,6 +106,10 @@ class RequestSpecs(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unkno
     add: RequestSpec | None = None
     read: RequestSpec | None = None
     empty: RequestSpec | None = None
+    account: RequestSpec | None = None
+    sessions: RequestSpec | None = None
+    end_others: RequestSpec | None = None
+    password: RequestSpec | None = None
 
     def named(self) -> Iterator[tuple[str, RequestSpec]]:
         """Yield the requests that there are, with their keys."""
@@ -117,8 +126,14 @@ ACTIONS = {
     "add": Action.ADD,
     "read": Action.LOOK,
     "empty": Action.EMPTY,
+    "account": Action.ACCOUNT,
+    "sessions": Action.LIST,
+    "end_others": Action.END_OTHERS,
+    "password": Action.PASSWORD,
 }
 """The operation of the history that each request carries out."""
+NAMES = {action: name for name, action in ACTIONS.items() if name != "read"}
+"""What the file calls the request of an operation."""
 
 
 class UsersSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -225,6 +240,7 @@ class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class TargetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file. `cookie` is the session's; with `cookie_changes` every answer may bring another value of it.
+    `conflict` is the status of a write that was not carried out because the session changed meanwhile.
 
     `node_header` names the header with the node that answered, `site` is the path of a page without a session.
     Sessions expire after `idle_timeout` seconds without a request, and `lifetime` seconds after their beginning; None:
@@ -244,14 +260,10 @@ class TargetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     site: str | None = None
     idle_timeout: int | None = None
     lifetime: int | None = None
+    conflict: Statuses = ()
     anonymous: Anonymous | None = None
     csrf: Csrf | None = None
     runtime: Runtime | None = None
-
-    @property
-    def actions(self) -> frozenset[Action]:
-        """The operations that it describes a request for."""
-        return frozenset(ACTIONS[name] for name, _ in self.requests.named())
 
 
 def templates(value: Any) -> set[str]:
@@ -273,10 +285,17 @@ def fill(text: str | int, values: Mapping[str, str | int], encode: Callable[[str
     """Return a text with its templates filled in; one that is nothing but the template of a number is the number."""
     if not isinstance(text, str) or "{" not in text:
         return text
-    whole = _TEMPLATE.fullmatch(text)
-    if whole and isinstance(values.get(whole[1]), int):
-        return values[whole[1]]
+    if (name := _find_whole(text)) in values:
+        value = values[name]
+        return value if isinstance(value, int) else encode(value)
     return _TEMPLATE.sub(lambda found: encode(str(values[found[1]])) if found[1] in values else found[0], text)
+
+
+@lru_cache(maxsize=1024)
+def _find_whole(text: str) -> str:
+    """Return the name of the template that a text is nothing but; "" for any other text."""
+    found = _TEMPLATE.fullmatch(text)
+    return found[1] if found else ""
 
 
 def as_statuses(given: Statuses) -> tuple[int, ...]:

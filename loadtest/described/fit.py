@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from loadtest.claims.claim import Claim
+from loadtest.described.file import NAMES
 from loadtest.described.runtime import DescribedCluster
 from loadtest.experiment import Experiment, Phase, Place, Variant
 from loadtest.faults import Fault, Need
@@ -12,12 +13,6 @@ from loadtest.load_profile import Mix
 from loadtest.target import Target
 
 _WRITES = frozenset({Action.VISIT, Action.ADD})
-_KEYS = {
-    Action.LOGOUT: "logout",
-    Action.LIST: "for the list of a user's sessions",
-    Action.PASSWORD: "for a change of password",
-}
-"""What the file calls the request of an operation."""
 _OF_MIX: Mapping[Mix, tuple[Action, ...]] = {
     Mix.LOGOUT_RACE: (Action.LOGOUT,),
     Mix.TABS: (Action.LIST, Action.PASSWORD),
@@ -70,7 +65,7 @@ def fit_variant(experiment: Experiment, variant: Variant, target: Target) -> Var
     for claim in variant.claims:
         if claim.premise:
             raise DoesNotFit(f"it is about clusters where {claim.premise}, and no file says so")
-    if why := _refuse_mix(experiment.mix, target.actions):
+    if why := _refuse_mix(experiment.mix, target.adapter.actions):
         raise DoesNotFit(why)
     fault = _choose_fault(variant.fault, target)
     phases = tuple(replace(phase, fault=_choose_fault(phase.fault, target)) for phase in variant.phases)
@@ -99,9 +94,9 @@ def _choose_fault(fault: Fault, target: Target) -> Fault:
 
 
 def _refuse_mix(mix: Mix, actions: frozenset[Action]) -> str:
-    missing = [_KEYS[action] for action in _OF_MIX.get(mix, ()) if action not in actions]
-    if missing:
-        return f"the file has no request {missing[0]}"
+    for action in _OF_MIX.get(mix, ()):
+        if action not in actions:
+            return f"the file has no request {NAMES[action]}"
     return "the file has no request count or add" if mix in _WRITING and not actions & _WRITES else ""
 
 

@@ -45,6 +45,13 @@ _ADD = """\
 # form = { item = "{item}" }
 # items = { json = "/items" }  # or css = "#items li", regex = '(?P<item>.+) x (?P<quantity>\\d+)'
 """
+_ACCOUNT = """\
+# What users do with their account, where the application has it; passwords are put back. docs/targets.md has each.
+# [requests.account]     # a page that only logged-in users get
+# [requests.sessions]    # the list of the user's sessions
+# [requests.end_others]  # logs out all other browsers of the user
+# [requests.password]    # json = { current = "{password}", new = "{new_password}" }
+"""
 _COOKIE = """\
 # To find out: log in with a browser, open its developer tools (Application or Storage, then Cookies) and take the
 # cookie whose removal logs you out.
@@ -67,6 +74,7 @@ def describe_compose(compose: Path, file: Path) -> str:
         "\n".join(_requests(framework)),
         _COUNT,
         _ADD,
+        _ACCOUNT,
         "\n".join(_runtime(project, file.resolve().parent)) + "\n",
     ]
     return "\n".join(parts)

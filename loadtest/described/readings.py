@@ -5,14 +5,15 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Protocol
 from urllib.parse import unquote
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from loadtest.described.file import ItemsReading
+from loadtest.described.file import ItemsReading, RequestSpec
+from loadtest.history import Action
 from loadtest.http import Response, printable
 
 _NUMBER = re.compile(r"-?(?:[0-9]{1,3}(?:[.,  '][0-9]{3})+(?![0-9])|[0-9]+)")
@@ -32,6 +33,7 @@ _UNDECODABLE = "\ufffd"
 _MISSING = object()
 _MOST_DIGITS = 15
 """Of a counter or a quantity: what a history can hold, also as a sum."""
+_TOO_LARGE = 10**_MOST_DIGITS
 
 
 class NotShown(Exception):
@@ -56,20 +58,29 @@ class Page:
 
     def __init__(self, response: Response) -> None:
         self.response = response
+        self.charset = self._find_charset()
+        self._text: str | None = None
+        self._document: Any = _MISSING
 
-    @cached_property
-    def charset(self) -> str:
-        """The encoding that the answer names in its header, or in an element of its page; by default UTF-8."""
+    def _find_charset(self) -> str:
+        """Return the encoding that the answer names in its header, or in an element of its page; by default UTF-8."""
         for line in self.response.header("Content-Type"):
-            if found := _CHARSET.search(line):
-                return found[1].lower()
-        meta = _META.search(self.response.body[:_MOST_BEFORE_META])
-        label = meta[1].decode().lower() if meta else "utf-8"
+            if named := _find_charset(line):
+                return named
+        head = self.response.body[:_MOST_BEFORE_META]
+        if b"<" not in head or (meta := _META.search(head)) is None:
+            return "utf-8"
+        label = meta[1].decode().lower()
         return "utf-8" if label.startswith("utf-16") else label  # in which nobody could have read the element
 
-    @cached_property
+    @property
     def text(self) -> str:
         """The body as text; bytes that are not of its encoding are U+FFFD, and `require_whole` refuses these."""
+        if self._text is None:
+            self._text = self._decode()
+        return self._text
+
+    def _decode(self) -> str:
         body = self.response.body.removeprefix(codecs.BOM_UTF8)
         try:
             return body.decode(_AS_BROWSERS.get(self.charset, self.charset), "replace")
@@ -82,9 +93,14 @@ class Page:
             raise NotShown(f"{printable(text[:40])!r} has bytes that are not {self.charset}: name the right charset")
         return text
 
-    @cached_property
+    @property
     def document(self) -> Any:
         """The JSON in it. Raises NotShown."""
+        if self._document is _MISSING:
+            self._document = self._parse()
+        return self._document
+
+    def _parse(self) -> Any:
         try:
             body = self.response.body.removeprefix(codecs.BOM_UTF8)
             return msgspec.json.decode(body if self.charset == "utf-8" else self.text)
@@ -137,9 +153,10 @@ def read_cookie(source: Source, value: str) -> str:
 
 def find_name(source: Source, page: Page) -> str:
     """Return who is logged in; "" for nobody: null, false, "", 0, [], {} and what is absent. Raises NotShown."""
-    if source.json is not None and source.regex is None and _is_empty(resolve(page.document, source.json)):
-        return ""
-    return find_text(source, page)
+    if source.json is None or source.regex is not None:
+        return find_text(source, page)
+    value = resolve(page.document, source.json)
+    return "" if _is_empty(value) else page.require_whole(_write(value))
 
 
 def find_number(source: Source, page: Page) -> int | UnsetType:
@@ -164,13 +181,11 @@ def find_number(source: Source, page: Page) -> int | UnsetType:
 def find_items(source: ItemsReading, page: Page) -> dict[str, int] | UnsetType:
     """Return the items with their quantities; UNSET where the JSON has no list. Raises NotShown where there is
     something else."""
+    value = resolve(page.document, source.json) if source.json is not None else None
+    if isinstance(value, dict):
+        return {name: _whole(quantity) for name, quantity in value.items()}
     items: Counter[str] = Counter()
     if source.json is not None:
-        value = resolve(page.document, source.json)
-        if isinstance(value, Mapping):
-            for name, quantity in value.items():
-                items[name] += _whole(quantity)
-            return dict(items)
         if not isinstance(value, list):
             if not _is_empty(value):
                 raise NotShown(f"the items are {_write(value)[:40]!r}, and not a list")
@@ -190,6 +205,29 @@ def find_items(source: ItemsReading, page: Page) -> dict[str, int] | UnsetType:
     return {page.require_whole(name): quantity for name, quantity in items.items()}
 
 
+def read_values(
+    spec: RequestSpec, action: Action, user: str | UnsetType | None, page: Page, *, is_whole: bool = False
+) -> tuple[int | UnsetType, Mapping[str, int] | UnsetType]:
+    """Return the counter and the list of an answer. Raises NotShown.
+
+    A page that shows its user `is_whole`: it has all values, and one that is not there is 0, or an empty list.
+    """
+    visits: int | UnsetType = UNSET
+    cart: Mapping[str, int] | UnsetType = UNSET
+    if spec.counter is not None:
+        visits = find_number(spec.counter, page)
+        if visits is UNSET and action is Action.VISIT:
+            raise NotShown("the answer shows no counter")
+        visits = 0 if visits is UNSET and is_whole else visits
+    if spec.items is not None:
+        found = find_items(spec.items, page)
+        if found is UNSET and action is Action.ADD and user is not None:
+            raise NotShown("the answer shows no items")
+        is_empty_list = spec.items.json is not None and found is not UNSET  # of HTML nobody knows
+        cart = (found or {}) if found or is_whole or is_empty_list or action is Action.ADD else UNSET
+    return visits, cart
+
+
 def matches(source: Source, page: Page) -> bool:
     """Return whether an answer has what a rule about its body names: a value at the JSON pointer that is not empty,
     an element, or a match."""
@@ -207,15 +245,26 @@ def matches(source: Source, page: Page) -> bool:
 def resolve(document: Any, pointer: str) -> Any:
     """Return what a JSON pointer (RFC 6901) names in a document; `_MISSING` for nothing."""
     value = document
-    for part in pointer.split("/")[1:]:
-        key = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(value, Mapping) and key in value:
+    for key in _split(pointer):
+        if isinstance(value, dict) and key in value:
             value = value[key]
         elif isinstance(value, list) and key.isdecimal() and int(key) < len(value):
             value = value[int(key)]
         else:
             return _MISSING
     return value
+
+
+@lru_cache(maxsize=256)
+def _split(pointer: str) -> tuple[str, ...]:
+    return tuple(part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
+
+
+@lru_cache(maxsize=64)
+def _find_charset(line: str) -> str:
+    """Return the encoding that a Content-Type names; "" for none."""
+    found = _CHARSET.search(line)
+    return found[1].lower() if found else ""
 
 
 def _raw_texts(source: Source, page: Page) -> list[str]:
@@ -276,6 +325,8 @@ def _write(value: Any) -> str:
 
 def _whole(value: Any, what: str = "quantity") -> int:
     """Return a whole number: a JSON number, or a text with one. Raises NotShown."""
+    if type(value) is int and -_TOO_LARGE < value < _TOO_LARGE:
+        return value
     if value is _MISSING:
         raise NotShown("an item has no quantity")
     try:
@@ -286,6 +337,6 @@ def _whole(value: Any, what: str = "quantity") -> int:
         raise NotShown(f"the {what} is {value}, and not a number")
     if number != value and isinstance(value, float):
         raise NotShown(f"the {what} is {value}, and not a whole number")
-    if abs(number) >= 10**_MOST_DIGITS:
+    if abs(number) >= _TOO_LARGE:
         raise NotShown(f"the {what} has more than {_MOST_DIGITS} digits")
     return number

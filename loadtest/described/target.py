@@ -39,7 +39,6 @@ class DescribedTarget:
         self.authority: Path | None = None if file.authority is None else description.resolve(file.authority)
         self.insecure = file.insecure
         self.adapter = DescribedAdapter.from_file(file)
-        self.actions = self.adapter.actions
         self.lacks = find_lacks(file, description.path.name)
 
     @property
@@ -138,7 +137,8 @@ def find_lacks(file: TargetFile, name: str) -> dict[Kind | Sight, str]:
             lacks[Kind.CROSSED] = f"{name} shows no names, and no counter or items that change"
         elif len(file.users.accounts) == 1:
             lacks[Kind.CROSSED] = f"{name} has one account, and shows no counter or items that change"
-    lacks[Kind.PASSWORD_UNDONE] = "a target's file has no request for a change of password"  # no secret
+    if "password" not in requests:
+        lacks[Kind.PASSWORD_UNDONE] = f"{name} has no request password"
     if file.node_header is None:
         lacks[Sight.NODES] = f"{name} has no node_header"
     if file.site is None:

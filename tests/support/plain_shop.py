@@ -34,6 +34,10 @@ class PlainShop:
     loses_counts: bool = False  # every fifth count is acknowledged and not kept
     revives: bool = False  # a logout only clears the cookie
     crosses: bool = False  # every twentieth page is that of the session before
+    keeps_others: bool = False  # other sessions go on after they were ended, and after a change of password
+    keeps_password: bool = False  # a change of password is acknowledged and changes nothing
+    keeps_new_password: bool = False  # only the first change of password is carried out
+    shows_devices: bool = False  # the list of sessions is a page for visitors, too
     checks_token: bool = True
 
     def __post_init__(self) -> None:
@@ -43,6 +47,13 @@ class PlainShop:
         self.numbers = itertools.count(1)
         self.lock = threading.Lock()
         self.requests: list[str] = []
+        self.changes = 0
+
+    def end_others(self, user: str, keep: str) -> None:
+        """End the sessions of a user but one."""
+        for key in [key for key, visit in self.visits.items() if visit.user == user and key != keep]:
+            if not self.keeps_others:
+                del self.visits[key]
 
     def make(self) -> Flask:
         """Return the application."""
@@ -90,7 +101,7 @@ class PlainShop:
             if self.users.get(request.form["name"]) != request.form["word"]:
                 return show(here(), "<p class=error>Unknown user or wrong password.</p>")
             with self.lock:
-                old = self.visits.pop(request.cookies["sid"])
+                old = self.visits.pop(request.cookies.get("sid", ""), Visit())
                 key = secrets.token_hex()
                 self.visits[key] = Visit(request.form["name"], count=old.count, items=old.items)
             answer = redirect("/welcome")
@@ -144,6 +155,41 @@ class PlainShop:
             with self.lock:
                 visit.items.append(request.form["item"])
             return redirect("/")
+
+        @app.get("/account")
+        @app.get("/devices")
+        def account() -> Any:
+            user = here().user
+            if user is None and not (self.shows_devices and request.path == "/devices"):
+                return redirect("/login")
+            return show(here(), f"<b id=user>{escape(user or '')}</b>" if request.path == "/account" else "")
+
+        @app.post("/devices/end")
+        def end_others() -> Any:
+            visit = here()
+            if visit.user is None:
+                return redirect("/login")
+            with self.lock:
+                self.end_others(visit.user, request.cookies["sid"])
+            return redirect("/devices")
+
+        @app.post("/password")
+        def change_password() -> Any:
+            visit = here()
+            if visit.user is None:
+                return redirect("/login")
+            with self.lock:
+                if self.users[visit.user] != request.form["current"]:
+                    return show(visit, "<p class=error>Wrong password.</p>")
+                self.changes += 1
+                if not self.keeps_password and not (self.keeps_new_password and self.changes > 1):
+                    self.users[visit.user] = request.form["new"]
+                key = secrets.token_hex()
+                self.visits[key] = self.visits.pop(request.cookies["sid"], visit)
+                self.end_others(visit.user, key)
+            answer = redirect("/account")
+            answer.set_cookie("sid", key, httponly=True)
+            return answer
 
         @app.get("/api")
         def api() -> Any:
@@ -236,3 +282,22 @@ user = { json = "/me/name" }
 counter = { json = "/count" }
 items = { json = "/items", item = "/name", quantity = "/number" }
 """
+ACCOUNT = """
+[requests.account]
+path = "/account"
+user = { css = "#user" }
+
+[requests.sessions]
+path = "/devices"
+
+[requests.end_others]
+path = "/devices/end"
+form = { token = "{csrf}" }
+redirect = "/devices"
+
+[requests.password]
+path = "/password"
+form = { current = "{password}", new = "{new_password}", token = "{csrf}" }
+redirect = "/account"
+"""
+"""Requests of accounts, to follow FILE."""

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from loadtest.history import Op, read
+from loadtest.results import HISTORY
 from tests.support.commands import run_command
-from tests.support.plain_shop import FILE, PlainShop, serving_shop
+from tests.support.plain_shop import ACCOUNT, FILE, PlainShop, serving_shop
 
 LOAD = ("--users", 12, "--wait", 0.05, 0.2, "--duration", 3, "--spawn-rate", 100)
 
@@ -33,3 +35,37 @@ def test_tabs_find_updates_that_an_application_loses_though_it_redirects(tmp_pat
     assert set(record["findings"]["examples"]) == {"update lost"}
     assert record["findings"]["updates_lost"] > 10
     assert all(one["answer"]["method"] == "GET" for one in record["requests"])
+
+
+def test_nobody_changes_a_password_without_a_request_for_it(tmp_path: Path) -> None:
+    with serving_shop(PlainShop(checks_token=False)) as url:
+        (tmp_path / "shop.toml").write_text(FILE.replace("URL", url).replace("count = 6", "count = 12"))
+        out = tmp_path / "out"
+        done = run_command("load", "--target", tmp_path / "shop.toml", *LOAD, "--mix", "tabs", "--out", out)
+    assert done.returncode == 0, done.stdout + done.stderr
+    users = {event.who.partition("-")[0] for event in read(out / HISTORY) if isinstance(event, Op)}
+    assert "tabuser" in users
+    assert "accountuser" not in users
+
+
+@pytest.mark.parametrize(
+    ("shop", "found"),
+    [
+        (PlainShop(checks_token=False), set()),
+        (PlainShop(checks_token=False, keeps_others=True), {"logout revived"}),
+        (PlainShop(checks_token=False, keeps_password=True), {"password undone"}),
+    ],
+    ids=["nothing", "others go on", "nothing is changed"],
+)
+def test_tabs_change_passwords_and_end_sessions_that_a_file_describes(
+    tmp_path: Path, shop: PlainShop, found: set[str]
+) -> None:
+    with serving_shop(shop) as url:
+        (tmp_path / "shop.toml").write_text((FILE + ACCOUNT).replace("URL", url).replace("count = 6", "count = 12"))
+        out = tmp_path / "out"
+        done = run_command("load", "--target", tmp_path / "shop.toml", *LOAD, "--mix", "tabs", "--out", out)
+    record = json.loads((out / "load.json").read_text())
+    assert set(record["findings"]["examples"]) == found, done.stdout + done.stderr
+    assert record["load"]["failed"] == 0 or shop.keeps_password, "its new passwords are refused"
+    names = {row["name"] for row in record["latency"]["rows"]}
+    assert {"/account", "/devices", "/devices/end", "/password"} <= names

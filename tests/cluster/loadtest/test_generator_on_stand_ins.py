@@ -15,12 +15,14 @@ from pathlib import Path
 import msgspec
 import psutil
 import pytest
+from msgspec.structs import replace
 
 from deploy.ports import free_ports
 from loadtest.checker import Findings, Kind, check
+from loadtest.described.file import Reading, RequestSpec
+from loadtest.described.interface import http_interface
 from loadtest.generator import Generator, GeneratorError
 from loadtest.history import GAVE_UP, STOPPED, VERSION, Action, End, Event, Header, Note, Op, OpOutcome
-from loadtest.http import Answer, HttpInterface, Operation
 from loadtest.load_profile import LoadProfile, Mix, ProfileError
 from loadtest.target import RunningTarget
 from tests.support.node import ROOT
@@ -360,21 +362,15 @@ def test_several_processes_get_another_port_if_theirs_is_taken(tmp_path: Path, m
     assert list(ports) == []
 
 
-class FailingAdapter(HttpInterface, frozen=True):
-    """An error that ends a virtual user."""
-
-    def read(self, operation: Operation, status: int, body: bytes) -> Answer:
-        if operation.action is Action.VISIT:
-            raise RuntimeError("no idea what a visit is")
-        return super().read(operation, status, body)
-
-
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_virtual_user_that_fails_is_reported_in_one_line(tmp_path: Path, processes: int) -> None:
+    interface = http_interface()
+    count = RequestSpec("/visits", method="POST", json={}, counter=Reading(regex="("))  # which no file may have
+    adapter = replace(interface, requests=replace(interface.requests, count=count))
     with serving(StandIn()) as url:
-        failing = RunningTarget(url=url, users=ACCOUNTS, adapter=FailingAdapter())
+        failing = RunningTarget(url=url, users=ACCOUNTS, adapter=adapter)
         with load(tmp_path, failing, processes=processes) as running:
-            with pytest.raises(GeneratorError, match=r"a virtual user failed, .*: no idea what a visit is"):
+            with pytest.raises(GeneratorError, match=r"a virtual user failed, .*: missing \), unterminated"):
                 running.wait_for(lambda: False, "an error")
 
 

@@ -17,7 +17,7 @@ from loadtest.cli.target import target
 from loadtest.described.description import read_description
 from loadtest.described.target import DescribedTarget
 from loadtest.target import TargetError
-from tests.support.plain_shop import FILE, PlainShop, serving_shop
+from tests.support.plain_shop import ACCOUNT, FILE, PlainShop, serving_shop
 
 
 def check(tmp_path: Path, shop: PlainShop, *changes: tuple[str, str]) -> tuple[int, str]:
@@ -46,6 +46,57 @@ def test_a_check_shows_each_request_of_a_visit_in_80_columns(tmp_path: Path) -> 
     assert "emptying undone: shop.toml has no request empty" in printed
     assert max(map(len, printed.splitlines())) <= 80
     assert len(shop.users) == 6, "the sign-up made them"
+
+
+LAST = FILE[FILE.index("[requests.read]") :]
+WITH_ACCOUNT = (LAST, LAST + ACCOUNT)
+
+
+def test_a_check_tries_the_requests_of_an_account_and_puts_the_password_back(tmp_path: Path) -> None:
+    status, printed = check(tmp_path, shop := PlainShop(), WITH_ACCOUNT)
+    assert status == 0, printed
+    names = [line.split()[1] for line in printed.splitlines() if line.startswith("✓")]
+    assert names[:4] == ["look", "account", "sessions", "login"]
+    assert names[-9:] == [
+        *("account", "sessions", "password", "password", "end_others", "look", "logout", "look", "count")
+    ]
+    assert "password undone" not in printed
+    assert shop.changes == 2
+    assert set(shop.users.values()) == {"a secret & more"}
+
+
+@pytest.mark.parametrize(
+    ("shop", "changes", "complaint"),
+    [
+        (PlainShop(keeps_others=True), (), "end_others: shows 'user6@example.org' in another browser afterwards"),
+        (PlainShop(keeps_password=True), (), "password: the new password is refused afterwards: it was not changed"),
+        (
+            PlainShop(keeps_new_password=True),
+            (),
+            "password: user6@example.org has the password 'a secret & more.2' now: changing it back changed nothing",
+        ),
+        (PlainShop(shows_devices=True), (), "sessions: does not tell a visitor from a user: say in [anonymous]"),
+        (
+            PlainShop(),
+            (('current = "{password}"', 'current = "{user}"'),),
+            "password: POST /password: status 200, and no redirect to /account",
+        ),
+        (
+            PlainShop(),
+            (('current = "{password}"', 'current = "{user}"'), ('redirect = "/account"\n', "")),
+            "password: the new password is refused afterwards: it was not changed, or the answer refused it",
+        ),
+    ],
+    ids=["others go on", "nothing changed", "not changed back", "for visitors", "refused", "refused unseen"],
+)
+def test_a_request_of_an_account_that_does_nothing_is_one_line(
+    tmp_path: Path, shop: PlainShop, changes: tuple[tuple[str, str], ...], complaint: str
+) -> None:
+    status, printed = check(tmp_path, shop, WITH_ACCOUNT, *changes)
+    assert status == 1
+    assert f"requests.{complaint}" in printed
+    hint = "password: give it status or redirect, or a refused one passes for a change"
+    assert (hint in " ".join(printed.split())) is (len(changes) == 2)
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,9 @@ Scripted = tuple[int, Mapping[str, str], bytes]
 
 
 def adapter(**changes: Any) -> DescribedAdapter:
-    """Return the adapter of the file; a request's changes are by its name."""
+    """Return the adapter of the file; a request's changes are by its name, and `more` are others."""
     requests = {name: {**spec, **changes.pop(name, {})} for name, spec in FILE["requests"].items()}
+    requests |= changes.pop("more", {})
     return DescribedAdapter.from_file(msgspec.convert({**FILE, "requests": requests, **changes}, TargetFile))
 
 
@@ -238,6 +239,84 @@ def test_a_proxy_may_forget_its_port_or_its_scheme(location: str) -> None:
         assert (sent[-1].path, answer.user) == ("/new", "alice")
 
 
+CHANGE = {"path": "/pw", "form": {"old": "{password}", "new": "{new_password}"}, "redirect": "/account"}
+ACCOUNT_REQUESTS: dict[str, Any] = {
+    "account": {"path": "/account", "user": {"css": "#user"}, "counter": {"css": "#n"}},
+    "sessions": {"path": "/devices"},
+    "end_others": {"path": "/devices", "method": "DELETE", "status": 200},
+    "password": CHANGE,
+}
+
+
+@pytest.mark.parametrize(
+    ("action", "scripted", "answer"),
+    [
+        (Action.ACCOUNT, (200, {}, PAGE), Answer(OK, "alice")),
+        (Action.ACCOUNT, (302, {"Location": "/login"}, b""), Answer(OK, None)),
+        (Action.LIST, (200, {}, b"<ul>"), Answer(OK)),
+        (Action.LIST, (401, {}, b""), Answer(OK, None)),
+        (Action.LIST, (500, {}, b""), Answer(UNKNOWN, error="status 500")),
+        (Action.END_OTHERS, (200, {}, b""), Answer(OK)),
+        (Action.END_OTHERS, (401, {}, b""), Answer(FAIL)),
+        (Action.END_OTHERS, (204, {}, b""), Answer(FAIL, error="status 204")),
+        (Action.PASSWORD, (302, {"Location": "/account"}, b""), Answer(OK)),
+        (Action.PASSWORD, (302, {"Location": "/login"}, b""), Answer(FAIL)),
+        (Action.PASSWORD, (200, {}, b"wrong"), Answer(FAIL, error="status 200, and no redirect to /account")),
+        (Action.PASSWORD, (409, {}, b""), Answer(FAIL)),
+        (Action.LOGOUT, (409, {}, b""), Answer(FAIL, error="status 409")),
+        (Action.LOOK, (409, {}, b""), Answer(FAIL, error="status 409")),
+        (Action.VISIT, (409, {}, b""), Answer(FAIL)),
+        (Action.VISIT, (412, {}, b""), Answer(FAIL)),
+        (Action.VISIT, (423, {}, b""), Answer(FAIL, error="status 423")),
+    ],
+)
+def test_requests_of_an_account_and_writes_in_conflict_are_judged_by_the_file(
+    action: Action, scripted: Scripted, answer: Answer
+) -> None:
+    to = adapter(conflict=[409, 412], more=ACCOUNT_REQUESTS)
+    assert talk(to, action, scripted, browser=known())[1] == answer
+
+
+def test_a_change_of_password_sends_both_and_may_be_answered_at_its_own_redirect() -> None:
+    browser, operation = known(), Operation(Action.PASSWORD, new_password="a+b")
+    to = adapter(more=ACCOUNT_REQUESTS)
+    change = Conversation(to.exchange(operation, "alice", "secret & more", browser.value), browser, operation.action)
+    assert (change.request.method, change.request.data) == ("POST", "old=secret+%26+more&new=a%2Bb")
+    change.take(Response(302, b"", lambda name: {"Location": ["/account"], "Set-Cookie": ["sid=two"]}.get(name, [])))
+    assert change.answer == Answer(OK)
+    assert browser.sending().cookie == "two", "it renews the session"
+
+
+def test_without_an_account_page_it_is_the_look() -> None:
+    for more, path in (({}, "/"), (ACCOUNT_REQUESTS, "/account")):
+        to = adapter(more=more)
+        assert talk(to, Action.ACCOUNT, (200, {}, PAGE), browser=known())[0][0].path == path
+    assert to.actions == set(Action) - {Action.EMPTY}
+
+
+def test_a_request_is_made_anew_where_the_operation_changes_it() -> None:
+    to = adapter(count={"path": "/count/{user}"}, csrf=None, login={"form": {"name": "{user}", "word": "{password}"}})
+    for action in (Action.VISIT, Action.LOGIN):
+        first, second = (next(to.exchange(Operation(action), name, name, lambda _: "")) for name in ("bob", "carol"))
+        assert ("bob" in f"{first.path}{first.data}", "carol" in f"{second.path}{second.data}") == (True, True)
+    look = [next(to.exchange(Operation(Action.LOOK), name, "", lambda _: "")) for name in ("bob", "carol")]
+    assert look[0] is look[1], "it is made once"
+
+
+def test_the_page_of_a_visitor_shows_the_values_of_their_session() -> None:
+    to = adapter(
+        anonymous={"json": "/guest"},
+        look={"user": {"json": "/me"}, "counter": {"json": "/n"}, "items": {"json": "/list"}},
+    )
+    for body, answer in (
+        (b'{"guest":true,"n":3,"list":["a"]}', Answer(OK, None, 3, {"a": 1})),
+        (b'{"guest":true,"n":0,"list":[]}', Answer(OK, None, 0, {})),
+        (b'{"guest":true}', Answer(OK, None)),
+        (b'{"guest":true,"n":"none"}', Answer(OK, None)),
+    ):
+        assert talk(to, Action.LOOK, (200, {}, body), browser=known())[1] == answer
+
+
 def known() -> Browser:
     browser = Browser("alice-1", "sid")
     browser.receive(["sid=one"], browser.sending(), Action.LOGIN)
@@ -254,7 +333,7 @@ SLASHES = [
     (Action.ADD, "/add/apple%20pie", (200, {}, b""), Answer(OK)),
     (Action.ADD, "/add/apple%20pie", (405, {}, b""), Answer(FAIL, error="status 405")),
     (Action.LOGOUT, "/logout", (204, {}, b""), Answer(OK)),
-    (Action.LOGIN, "/login", (401, {}, b""), Answer(FAIL, error="the login is refused")),
+    (Action.LOGIN, "/login", (401, {}, b""), Answer(FAIL, error="status 401")),
     (Action.LOGIN, "/login", (200, {}, b""), Answer(FAIL, error="status 200, and no redirect to /")),
 ]
 

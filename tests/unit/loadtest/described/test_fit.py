@@ -23,11 +23,15 @@ actions = { kill = "true", restart = "true", pause = "true", resume = "true", sc
 """
 
 
+SESSIONS = '[requests.sessions]\npath = "/sessions"\n'
+PASSWORD = '[requests.password]\npath = "/password"\njson = { new = "{new_password}" }\n'
+
+
 def target(folder: Path, runtime: str, requests: str = LOGOUT + COUNT, **lacks: str) -> Target:
     description = write_target(folder, runtime, requests=requests)
     found: dict[Any, str] = {Kind[name]: why for name, why in lacks.items()}
-    actions = DescribedAdapter.from_file(description.file).actions
-    return cast("Target", SimpleNamespace(cluster=make_cluster(description), actions=actions, lacks=found))
+    adapter = DescribedAdapter.from_file(description.file)
+    return cast("Target", SimpleNamespace(cluster=make_cluster(description), adapter=adapter, lacks=found))
 
 
 def faults_of(folder: Path, runtime: str, requests: str = LOGOUT + COUNT) -> dict[str, list[str]]:
@@ -71,7 +75,10 @@ def test_an_outage_is_a_kill_where_nothing_can_pause_and_a_cut_behind_a_proxy(tm
         ("kill-node", "", LOGOUT, "the file has no runtime"),
         ("concurrent-writes", ALL, LOGOUT, "the file has no request count or add"),
         ("late-writes", ALL, COUNT, "the file has no request logout"),
-        ("login-again", ALL, LOGOUT, "the file has no request for the list of a user's sessions"),
+        ("login-again", ALL, LOGOUT, "the file has no request sessions"),
+        ("login-again", ALL, SESSIONS, "the file has no request password"),
+        ("login-again", ALL, SESSIONS + PASSWORD, "the file has no request count or add"),
+        ("password-changes", ALL, COUNT + SESSIONS + PASSWORD, "the file has no runtime.store_proxy before the store"),
         ("memory-round-robin", ALL, LOGOUT,
          "it is about clusters where each node has sessions of its own, and no file says so"),
         ("primary-killed", ALL, LOGOUT, "the runtime commands can't tell the store's primary and replicas"),
@@ -92,6 +99,13 @@ def test_an_experiment_of_which_nothing_could_be_looked_for_does_not_run(tmp_pat
     blind = target(tmp_path, ALL, REVIVED="logouts do not show")
     (fitting,) = fit([late], blind, {}).experiments
     assert {claim.text for claim in fitting.variants[0].claims} >= {"no GET fails"}, "that can still be looked for"
+
+
+def test_users_with_tabs_fit_where_sessions_and_passwords_are_described(tmp_path: Path) -> None:
+    behind = f'{ALL}store_proxy = {{ listen = "127.0.0.1:1", to = "127.0.0.1:2" }}\n'
+    found = faults_of(tmp_path, behind, LOGOUT + COUNT + SESSIONS + PASSWORD)
+    assert found["login-again"] == ["nothing"]
+    assert len(found["password-changes"]) == 1
 
 
 def test_without_a_runtime_loads_without_a_fault_run(tmp_path: Path) -> None:

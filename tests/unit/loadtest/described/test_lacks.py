@@ -30,6 +30,7 @@ NAME, SIGN = 'user = { json = "/user" }\n', 'logged_in = { css = "a" }\n'
 COUNTER, ITEMS = 'counter = { json = "/count" }\n', 'items = { json = "/items" }\n'
 COUNT, ADD = '[requests.count]\npath = "/count"\n', '[requests.add]\npath = "/add"\nform = { item = "{item}" }\n'
 READ, EMPTY = '[requests.read]\npath = "/read"\n', '[requests.empty]\npath = "/empty"\n'
+PASSWORD = '[requests.password]\npath = "/password"\nform = { new = "{new_password}" }\n'
 TWO, ONE = 'a = "x", b = "y"', 'a = "x"'
 UPDATES = {Kind.UPDATE_LOST, Kind.STALE_READ}
 NONE: set[Kind | Sight] = set()
@@ -91,6 +92,13 @@ def test_only_names_of_several_users_or_values_tell_sessions_apart(
 )
 def test_an_emptied_list_needs_items_that_were_added(tmp_path: Path, requests: str, is_lacking: bool) -> None:
     assert (Kind.EMPTYING_UNDONE in lacks_of(tmp_path, requests)) is is_lacking
+
+
+@pytest.mark.parametrize(("requests", "why"), [("", "shop.toml has no request password"), (PASSWORD, None)])
+def test_a_change_of_password_must_be_described(tmp_path: Path, requests: str, why: str | None) -> None:
+    file = tmp_path / "shop.toml"
+    file.write_text(HEAD.replace("USERS", TWO) + NAME + requests)
+    assert find_lacks(read_description(file).file, file.name).get(Kind.PASSWORD_UNDONE) == why
 
 
 def test_a_write_that_is_not_shown_is_named_beside_the_verdict_on_the_other(tmp_path: Path) -> None:

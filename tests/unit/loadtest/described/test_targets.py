@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from deploy.cluster import Role
+from loadtest.described.adapter import DescribedAdapter
 from loadtest.described.description import read_description
 from loadtest.described.file import RuntimeKind
 from loadtest.history import Action
@@ -25,7 +26,9 @@ def test_each_application_has_a_file() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_the_file_describes_all_that_can_be_looked_for(path: Path) -> None:
     file = PARSED[path].file
-    assert {Action.LOOK, Action.LOGIN, Action.LOGOUT, Action.VISIT, Action.ADD} <= file.actions
+    assert {Action.LOOK, Action.LOGIN, Action.LOGOUT, Action.VISIT, Action.ADD} <= DescribedAdapter.from_file(
+        file
+    ).actions
     assert file.requests.look.counter is not None
     assert file.requests.look.items is not None
     runtime = file.runtime

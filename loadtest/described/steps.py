@@ -1,0 +1,60 @@
+"""The steps of a target's check in words: what was sent, how it was answered, and what the answer shows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from msgspec import UNSET
+
+from loadtest.described.adapter import REDIRECTS
+from loadtest.described.paths import decode
+from loadtest.http import Answer, printable
+from loadtest.target import Hop, Reply
+
+
+@dataclass(frozen=True)
+class CheckStep:
+    """One request of the visit: how it went, and what its answer shows, or what is wrong with it."""
+
+    name: str
+    sent: str
+    answered: str
+    shows: str
+    complaint: str = ""
+
+
+def describe_answer(answer: Answer) -> str:
+    """Return what an answer shows: "user7, counter 2, 3 items"."""
+    parts = []
+    if answer.user is None:
+        parts.append("nobody")
+    elif answer.user is not UNSET:
+        parts.append(answer.user)
+    if answer.visits is not UNSET:
+        parts.append(f"counter {answer.visits}")
+    if answer.cart is not UNSET:
+        count = sum(answer.cart.values())
+        parts.append(f"{count} item{'' if count == 1 else 's'}")
+    return ", ".join(parts)
+
+
+def describe_sent(reply: Reply) -> str:
+    before = any(hop.request.before for hop in reply.hops if hop.request is not reply.request)
+    page = " (after a page)" if before else ""
+    return f"{reply.request.method} {reply.request.shown}{page}"
+
+
+def describe_hops(hops: tuple[Hop, ...]) -> str:
+    """Return the statuses, with where redirects lead: "302 /welcome, 302 /, 200"."""
+    parts = []
+    for hop in hops:
+        if hop.request.before and any(not one.request.before for one in hops):
+            continue
+        where = next(iter(hop.response.header("Location")), "") if hop.response.status in REDIRECTS else ""
+        parts.append(f"{hop.response.status}{' ' + printable(decode(where)) if where else ''}")
+    return ", ".join(parts)
+
+
+def list_items(items: Mapping[str, int]) -> str:
+    """Return the names of the first three."""
+    names = [repr(name) for name in items]
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
