@@ -29,7 +29,7 @@ from loadtest.described.file import (
 )
 from loadtest.described.paths import Location, as_address, as_sent, is_same_page, resolve_location
 from loadtest.described.prepared import SAFE, PreparedRequest, fill_path
-from loadtest.described.readings import NotShown, Page, find_name, find_text, matches, read_cookie, read_values
+from loadtest.described.readings import NotShown, Page, find_name, find_text, matches, read_answer, read_cookie
 from loadtest.history import Action, OpOutcome
 from loadtest.http import Answer, Cookie, Exchange, Operation, Request, Response, printable
 
@@ -103,7 +103,8 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True, dict=Tru
         prepared = self._prepared
         if action is not Action.LOOK:
             return prepared.get(NAMES[action]) or prepared["look"]
-        if (read := prepared.get("read")) is None:
+        read = prepared.get("read")
+        if read is None:
             return prepared["look"]
         shows_user = read.spec.user is not None or read.spec.logged_in is not None
         return read if shows_user or random.random() < 0.5 else prepared["look"]  # noqa: S311  # no secret
@@ -328,7 +329,7 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True, dict=Tru
             if action is not Action.LOOK:
                 return _nobody(action, may_fail=operation.may_fail)
             with suppress(NotShown):  # a visitor's session may have values, too
-                return Answer(OpOutcome.OK, None, *read_values(spec, action, None, page))
+                return read_answer(spec, action, None, page)
             return Answer(OpOutcome.OK, None)
         try:
             if spec.user is not None:
@@ -341,7 +342,7 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True, dict=Tru
                 raise NotShown("the answer shows no user, and nothing of [anonymous]")  # noqa: TRY301
             if action is Action.ACCOUNT:  # it is also sent with the cookie of another session, whose values are others
                 return Answer(OpOutcome.OK, user)
-            return Answer(OpOutcome.OK, user, *read_values(spec, action, user, page, is_whole=user == account != ""))
+            return read_answer(spec, action, user, page, is_whole=user == account != "")
         except NotShown as error:
             leads = f", and leads to {printable(where)}" if (where := _location(page.response)) else ""
             return Answer(OpOutcome.UNKNOWN, error=f"{error}{leads}")

@@ -13,8 +13,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from loadtest.described.file import ItemsReading, RequestSpec
-from loadtest.history import Action
-from loadtest.http import Response, printable
+from loadtest.history import Action, OpOutcome
+from loadtest.http import Answer, Response, printable
 
 _NUMBER = re.compile(r"-?(?:[0-9]{1,3}(?:[.,  '][0-9]{3})+(?![0-9])|[0-9]+)")
 _FRACTION = re.compile(r"[.,][0-9]")
@@ -205,10 +205,10 @@ def find_items(source: ItemsReading, page: Page) -> dict[str, int] | UnsetType:
     return {page.require_whole(name): quantity for name, quantity in items.items()}
 
 
-def read_values(
+def read_answer(
     spec: RequestSpec, action: Action, user: str | UnsetType | None, page: Page, *, is_whole: bool = False
-) -> tuple[int | UnsetType, Mapping[str, int] | UnsetType]:
-    """Return the counter and the list of an answer. Raises NotShown.
+) -> Answer:
+    """Return the answer to an operation of this user, with counter and list. Raises NotShown.
 
     A page that shows its user `is_whole`: it has all values, and one that is not there is 0, or an empty list.
     """
@@ -225,7 +225,7 @@ def read_values(
             raise NotShown("the answer shows no items")
         is_empty_list = spec.items.json is not None and found is not UNSET  # of HTML nobody knows
         cart = (found or {}) if found or is_whole or is_empty_list or action is Action.ADD else UNSET
-    return visits, cart
+    return Answer(OpOutcome.OK, user, visits, cart)
 
 
 def matches(source: Source, page: Page) -> bool:
@@ -262,9 +262,11 @@ def _split(pointer: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=64)
 def _find_charset(line: str) -> str:
-    """Return the encoding that a Content-Type names; "" for none."""
+    """Return the encoding that a Content-Type names; "" for none. JSON is UTF-8."""
     found = _CHARSET.search(line)
-    return found[1].lower() if found else ""
+    if found:
+        return found[1].lower()
+    return "utf-8" if "json" in line else ""
 
 
 def _raw_texts(source: Source, page: Page) -> list[str]:

@@ -1,5 +1,7 @@
 """How virtual users read the HTTP interface of docs/http-api.md: the requests that the file of the shop describes."""
 
+import tomllib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -129,3 +131,9 @@ def test_the_files_of_the_shop_differ_in_the_proxy_alone() -> None:
     file, plain = (read_description(path).file for path in (SHOP, SHOP.with_name("plain_nginx.toml")))
     for key in ("requests", "anonymous", "conflict", "node_header", "site"):
         assert getattr(file, key) == getattr(plain, key)
+
+
+def test_the_file_goes_with_the_distribution() -> None:
+    root = SHOP.parents[3]
+    data = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    assert SHOP.relative_to(root / "loadtest" / "targets").as_posix() in data["loadtest.targets"]
