@@ -140,6 +140,9 @@ class _Visit:
                     self._password = old
                 else:
                     self._complain(f"{self._account} has the password {new!r} now: changing it back changed nothing")
+            elif self._log_in(old) is None:
+                what = f"{self._account} may have the password {new!r} now"
+                self._complain(f"{what}: no login with it, or with the one before, is accepted")
             elif not self._found.steps[-1].complaint:
                 self._complain("the new password is refused afterwards: it was not changed, or the answer refused it")
 

@@ -46,11 +46,19 @@ _ADD = """\
 # items = { json = "/items" }  # or css = "#items li", regex = '(?P<item>.+) x (?P<quantity>\\d+)'
 """
 _ACCOUNT = """\
-# What users do with their account, where the application has it; passwords are put back. docs/targets.md has each.
-# [requests.account]     # a page that only logged-in users get
-# [requests.sessions]    # the list of the user's sessions
-# [requests.end_others]  # logs out all other browsers of the user
-# [requests.password]    # json = { current = "{password}", new = "{new_password}" }
+# What users do with their accounts: a page for logged-in users alone, the list of their sessions, the end of those in
+# other browsers, and a change of password, which the check puts back. Without it, changes undone can't be found.
+# [requests.account]
+# path = "/account"
+# [requests.sessions]
+# path = "/account/sessions"
+# [requests.end_others]
+# method = "POST"
+# path = "/account/sessions/end"
+# [requests.password]
+# path = "/account/password"
+# form = { current = "{password}", new = "{new_password}" }
+# redirect = "/account"
 """
 _COOKIE = """\
 # To find out: log in with a browser, open its developer tools (Application or Storage, then Cookies) and take the

@@ -39,6 +39,7 @@ class PlainShop:
     keeps_new_password: bool = False  # only the first change of password is carried out
     shows_devices: bool = False  # the list of sessions is a page for visitors, too
     checks_token: bool = True
+    most_logins: int = 1_000_000  # others are answered with 429
 
     def __post_init__(self) -> None:
         self.visits: dict[str, Visit] = {}
@@ -47,7 +48,7 @@ class PlainShop:
         self.numbers = itertools.count(1)
         self.lock = threading.Lock()
         self.requests: list[str] = []
-        self.changes = 0
+        self.changes = self.logins = 0
 
     def end_others(self, user: str, keep: str) -> None:
         """End the sessions of a user but one."""
@@ -98,6 +99,9 @@ class PlainShop:
 
         @app.post("/login")
         def login() -> Any:
+            self.logins += 1
+            if self.logins > self.most_logins:
+                return Response("too many logins", 429)
             if self.users.get(request.form["name"]) != request.form["word"]:
                 return show(here(), "<p class=error>Unknown user or wrong password.</p>")
             with self.lock:

@@ -75,6 +75,11 @@ def test_a_check_tries_the_requests_of_an_account_and_puts_the_password_back(tmp
             (),
             "password: user6@example.org has the password 'a secret & more.2' now: changing it back changed nothing",
         ),
+        (
+            PlainShop(most_logins=3),  # two of them as the users are made
+            (),
+            "password: user6@example.org may have the password 'a secret & more.2' now: no login with it, or with",
+        ),
         (PlainShop(shows_devices=True), (), "sessions: does not tell a visitor from a user: say in [anonymous]"),
         (
             PlainShop(),
@@ -87,7 +92,15 @@ def test_a_check_tries_the_requests_of_an_account_and_puts_the_password_back(tmp
             "password: the new password is refused afterwards: it was not changed, or the answer refused it",
         ),
     ],
-    ids=["others go on", "nothing changed", "not changed back", "for visitors", "refused", "refused unseen"],
+    ids=[
+        "others go on",
+        "nothing changed",
+        "not changed back",
+        "no more logins",
+        "for visitors",
+        "refused",
+        "refused unseen",
+    ],
 )
 def test_a_request_of_an_account_that_does_nothing_is_one_line(
     tmp_path: Path, shop: PlainShop, changes: tuple[tuple[str, str], ...], complaint: str

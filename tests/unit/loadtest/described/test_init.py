@@ -120,6 +120,17 @@ def test_every_guess_is_marked(tmp_path: Path) -> None:
         assert all("# guess" in line for line in lines), lines
 
 
+def test_requests_in_comments_are_right_once_they_are_none(tmp_path: Path) -> None:
+    text = init(tmp_path, NODES_BEHIND_NGINX)[1]
+    keys = ("[requests.", "method = ", "path = ", "form = ", "counter = ", "items = ", "redirect = ")
+    begin = text.index("# [requests.count]")
+    lines = [line.removeprefix("# ") if line.startswith(tuple(f"# {key}" for key in keys)) else line
+             for line in text[begin:].splitlines()]  # fmt: skip
+    (tmp_path / "whole.toml").write_text(text[:begin] + "\n".join(lines))
+    names = {name for name, _ in read_description(tmp_path / "whole.toml").file.requests.named()}
+    assert names == {"look", "login", "logout", "count", "add", "account", "sessions", "end_others", "password"}
+
+
 def test_a_form_for_the_login_says_where_a_good_one_leads(tmp_path: Path) -> None:
     login = init(tmp_path, DJANGO)[0].file.requests.login
     assert login.redirect == "/", "a refused one is answered with 200 and the form"
