@@ -13,6 +13,7 @@ from loadtest.checker.findings import Evidence, Findings
 from loadtest.history import Action, Op, OpOutcome
 
 _WRITES = frozenset({Action.VISIT, Action.ADD, Action.EMPTY})
+_READS = frozenset({Action.LOOK, Action.ACCOUNT})
 _BEFORE = {
     Kind.UPDATE_LOST: _WRITES,
     Kind.STALE_READ: _WRITES,
@@ -38,25 +39,26 @@ def find_requests(evidence: Iterable[Evidence], operations: Iterable[Op]) -> Map
     proofs: dict[tuple[str, float], Op] = {}
     logins: dict[str, list[Op]] = defaultdict(list)  # of each user that the answers of others show
     sessions = {one.session for one in wanted.values()}
+    revived = {one.session for one in wanted.values() if one.kind is Kind.REVIVED}
     any_crossed = any(one.kind is Kind.CROSSED for one in wanted.values())
-    writes: dict[str, list[Op]] = defaultdict(list)
+    sent: dict[str, list[Op]] = defaultdict(list)  # by session; reads only where one may have revived it
     for op in operations:
         if (op.who, op.ended) in wanted:
             proofs[op.who, op.ended] = op
         if any_crossed and op.action is Action.LOGIN and op.outcome is OpOutcome.OK:
             logins[op.account].append(op)
-        if op.session in sessions and op.outcome is OpOutcome.OK and op.action not in {Action.LOOK, Action.ACCOUNT}:
-            writes[op.session].append(op)
+        if op.session in (revived if op.action in _READS else sessions) and op.outcome is OpOutcome.OK:
+            sent[op.session].append(op)
     found = {}
     for key, proof in proofs.items():
         kind = wanted[key].kind
-        earlier = [one for one in writes[wanted[key].session] if one.ended <= proof.started and one is not proof]
+        session = sent[wanted[key].session]
+        earlier = [one for one in session if one.ended <= proof.started and one is not proof]
         of_kind = [one for one in earlier if one.action in _BEFORE.get(kind, frozenset())]
-        if kind is Kind.UPDATE_LOST and (twin := _find_twin(proof, writes[proof.session])) is not None:
+        if kind is Kind.UPDATE_LOST and (twin := _find_twin(proof, sent[proof.session])) is not None:
             of_kind = [twin]
-        if kind is Kind.REVIVED and of_kind:  # a write in flight over the logout may have brought it back
-            end = of_kind[-1]
-            of_kind += [one for one in earlier if one.action in _WRITES and one.started < end.ended < one.ended][-1:]
+        if kind is Kind.REVIVED and of_kind:
+            of_kind += _find_reviver(of_kind[-1], proof, session)
         if kind is Kind.CROSSED and isinstance(proof.user, str):
             theirs = (one for one in logins[proof.user] if one.started < proof.ended and one.session != proof.session)
             own = (one for one in earlier if one.action is Action.LOGIN)
@@ -67,6 +69,14 @@ def find_requests(evidence: Iterable[Evidence], operations: Iterable[Op]) -> Map
 
 def _by_end(op: Op) -> float:
     return op.ended
+
+
+def _find_reviver(logout: Op, proof: Op, session: Iterable[Op]) -> list[Op]:
+    """Return the request in flight with a logout that most probably brought the session back: the latest write that
+    ended before the proof, a later write, or else a page. None: an empty list."""
+    others = (one for one in session if one is not proof and one.action is not Action.LOGOUT)
+    beside = (one for one in others if one.started < logout.ended and logout.started < one.ended)
+    return sorted(beside, key=lambda one: (one.action in _WRITES, one.ended <= proof.ended, one.ended))[-1:]
 
 
 def _find_twin(proof: Op, writes: Iterable[Op]) -> Op | None:

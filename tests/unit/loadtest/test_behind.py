@@ -3,12 +3,20 @@
 import re
 from typing import Any
 
+import pytest
+
 from loadtest.behind import find_requests, tell
 from loadtest.checker import Kind
 from loadtest.checker.findings import Evidence
 from loadtest.history import Action, Op, OpOutcome
 
-PATHS = {Action.LOOK: "/", Action.VISIT: "/count", Action.LOGOUT: "/logout", Action.LOGIN: "/login"}
+PATHS = {
+    Action.LOOK: "/",
+    Action.ACCOUNT: "/account",
+    Action.VISIT: "/count",
+    Action.LOGOUT: "/logout",
+    Action.LOGIN: "/login",
+}
 
 
 def op(action: Action, ended: float, who: str = "alice-1", session: str = "alice-1#1", **more: Any) -> Op:
@@ -46,6 +54,38 @@ def test_a_revived_logout_has_the_write_that_was_in_flight_over_it() -> None:
     operations = [before, logout, over, after, op(Action.LOOK, 3.0)]
     (found,) = find_requests([evidence(Kind.REVIVED, 3.0)], operations).values()
     assert found.before == (logout, over)
+
+
+@pytest.mark.parametrize("action", [Action.LOOK, Action.ACCOUNT])
+def test_a_revived_logout_has_the_page_in_flight_where_no_write_was(action: Action) -> None:
+    logout = op(Action.LOGOUT, 2.0)
+    pages = [op(action, ended, started=1.9) for ended in (1.95, 2.3, 2.2)]
+    proof = op(Action.LOOK, 3.0)
+    operations = [op(Action.VISIT, 1.8), pages[0], logout, *pages[1:], op(Action.LOOK, 2.6), proof]
+    (found,) = find_requests([evidence(Kind.REVIVED, 3.0)], operations).values()
+    assert found.before == (logout, pages[1])
+    write = op(Action.VISIT, 2.1, started=1.9)
+    (found,) = find_requests([evidence(Kind.REVIVED, 3.0)], [*operations, write]).values()
+    assert found.before == (logout, write)
+
+
+def test_a_write_may_revive_the_session_and_end_before_the_logout_is_acknowledged() -> None:
+    before, beside = op(Action.VISIT, 1.9), op(Action.VISIT, 1.995, started=1.9)
+    logout, page = op(Action.LOGOUT, 2.0), op(Action.LOOK, 2.3, started=1.999)
+    operations = [before, beside, logout, page, op(Action.LOOK, 3.0)]
+    (found,) = find_requests([evidence(Kind.REVIVED, 3.0)], operations).values()
+    assert found.before == (beside, logout)
+
+
+def test_a_write_that_outlasts_the_proof_may_have_revived_the_session() -> None:
+    logout, proof = op(Action.LOGOUT, 2.0), op(Action.LOOK, 3.0)
+    slow = op(Action.VISIT, 3.2, started=1.9)
+    (found,) = find_requests([evidence(Kind.REVIVED, 3.0)], [logout, proof, slow]).values()
+    assert found.before == (logout, slow)
+    page, write = op(Action.LOOK, 2.9, started=1.9), op(Action.VISIT, 2.8, started=1.9)
+    for known, likely in (([page], slow), ([page, write], write)):
+        (found,) = find_requests([evidence(Kind.REVIVED, 3.0)], [logout, *known, proof, slow]).values()
+        assert found.before == (logout, likely)
 
 
 def test_a_lost_update_has_the_latest_acknowledged_writes() -> None:
