@@ -144,8 +144,11 @@ def _nodes_of_browsers(ops: Iterable[Op], begin: float, end: float) -> dict[str,
 
 
 def _evaluate_refusals(seen: Observed) -> ClaimResult:
-    if not (refused := seen.within(DURING).figures.failed_writes):
-        slowest = max((op.ended - op.started for op in seen.ops if _is_write_during(op, seen.times)), default=0.0)
+    refused = seen.within(DURING).figures.failed_writes
+    writes = () if refused else tuple(op for op in seen.ops if _is_write_during(op, seen.times))
+    # One that needs a token from a page has failed with it, which is a GET.
+    if not (refused := refused or sum(map(is_failure, writes))):
+        slowest = max((op.ended - op.started for op in writes), default=0.0)
         if slowest < _WAITED:
             return broken("no write was refused; the fault had no effect")
         return broken(f"no write was refused; writes waited, the slowest {slowest:.1f} s")

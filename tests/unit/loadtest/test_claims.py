@@ -361,6 +361,8 @@ def test_writes_that_waited_for_the_store_are_said_with_the_slowest(writes: list
         (availability.failed_from_the_fault_within(5.0), [*ASKED * 3, replace(failed(110.5), status=502)], "broken"),
         (availability.WRITES_REFUSED, [failed(101), op(102)], "holds"),
         (availability.WRITES_REFUSED, [op(101), failed(101, Action.LOOK)], "broken"),
+        (availability.WRITES_REFUSED, [op(101), replace(failed(101), method="GET")], "holds"),  # its token's page
+        (availability.WRITES_REFUSED, [op(101), replace(failed(95), method="GET")], "broken"),
         (availability.PINNED_MOVE, pinned(0, 1, 2), "holds"),
         (availability.PINNED_MOVE, pinned(0, 1), "not enough data"),
         (availability.PINNED_MOVE, pinned(0, 1, 2, astray=True), "broken"),
