@@ -14,13 +14,18 @@ _SECONDS_TO_ANSWER = 1.0
 
 def answers(url: str, bad: int = http.client.BAD_REQUEST) -> bool:
     """Return whether tcp://HOST:PORT accepts a connection, or an http address answers with a status below `bad`."""
+    return not find_refusal(url, bad)
+
+
+def find_refusal(url: str, bad: int = http.client.BAD_REQUEST) -> str:
+    """Return why an address does not answer as `answers` wants it, as a clause; empty if it does."""
     try:
         parts = urlsplit(url)
-        if find_address_mistake(url):
-            return False
+        if why := find_address_mistake(url):
+            return why
         if parts.scheme == "tcp":
             with socket.create_connection((parts.hostname or "", parts.port or 0), _SECONDS_TO_ANSWER):
-                return True
+                return ""
         connection = http.client.HTTPConnection(parts.netloc, timeout=_SECONDS_TO_ANSWER)
         if parts.scheme == "https":
             context = ssl.create_default_context()  # whether its certificate is the right one, the load finds out
@@ -28,11 +33,18 @@ def answers(url: str, bad: int = http.client.BAD_REQUEST) -> bool:
             connection = http.client.HTTPSConnection(parts.netloc, timeout=_SECONDS_TO_ANSWER, context=context)
         try:
             connection.request("GET", as_sent(f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"))
-            return connection.getresponse().status < bad
+            status = connection.getresponse().status
+            return "" if status < bad else f"it answers with status {status}"
         finally:
             connection.close()
-    except (OSError, http.client.HTTPException, ValueError):  # what it can't ask does not answer
-        return False
+    except ConnectionRefusedError:
+        return "nothing listens there"
+    except TimeoutError:
+        return f"no answer within {_SECONDS_TO_ANSWER:g} s"
+    except ssl.SSLError:
+        return "it does not answer by https"
+    except (OSError, http.client.HTTPException, ValueError) as error:  # what it can't ask does not answer
+        return f"no answer: {getattr(error, 'strerror', None) or type(error).__name__}"
 
 
 def find_address_mistake(url: str) -> str:

@@ -287,7 +287,7 @@ class ProcessesCluster(DescribedCluster):
             return is_ready or self._processes[name].ended()
 
         if not holds_within(has_decided, timeout, _POLL):
-            raise ClusterError(f"{self._where(name)}: {self.show(name)} did not answer within {timeout:g} s")
+            raise self._silent([name], timeout)
         if self._processes[name].ended():
             raise ClusterError(f"{self._where(name)}: {self.show(name)} ended at once: {self._last_line(name)}")
 

@@ -9,7 +9,7 @@ import os
 import shlex
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -31,7 +31,7 @@ from deploy.spec import MOST_NODES
 from deploy.steps import run_all
 from deploy.store_control import BaseStoreControl
 from deploy.waiting import holds_within
-from loadtest.described.answers import answers
+from loadtest.described.answers import answers, find_refusal
 from loadtest.described.command import DoneCommand, run_command
 from loadtest.described.description import TargetDescription
 from loadtest.described.guard import Guard, ToUndo
@@ -229,8 +229,10 @@ class DescribedCluster(ABC):
             return False
 
         if not holds_within(all_ready, timeout, _POLL):
-            missing = ", ".join(map(self.show, waiting)) or f"{self.description.where('url')}: {self.url}"
-            raise ClusterError(f"{missing} did not answer within {timeout:g} s")
+            if waiting:
+                raise self._silent(waiting, timeout)
+            where, why = self.description.where("url"), find_refusal(self.url, http.client.INTERNAL_SERVER_ERROR)
+            raise ClusterError(f"{where}: {self.url} did not answer within {timeout:g} s{why and f': {why}'}")
 
     def kill(self, name: str) -> None:
         self._require(Ability.KILL, name)
@@ -264,7 +266,7 @@ class DescribedCluster(ABC):
             return ready
 
         if not holds_within(is_ready, self.runtime.start_timeout, _POLL):
-            raise ClusterError(f"{self.show(name)} did not answer within {self.runtime.start_timeout:g} s")
+            raise self._silent([name], self.runtime.start_timeout)
         self._note(mended=name)
 
     def scale(self, nodes: int) -> None:
@@ -377,6 +379,14 @@ class DescribedCluster(ABC):
         if spec is not None and spec.ready is not None:
             return answers(spec.ready)
         return self._find(name).state is MemberState.RUNNING
+
+    def _silent(self, names: Sequence[str], timeout: float) -> ClusterError:
+        """Return the error for members that are not ready in time, with how the first one answers."""
+        own = self._own_name(names[0])
+        spec = self.runtime.members.get(own)
+        at = "" if spec is None else f"{self.description.where('runtime', 'members', own, 'ready')}: "
+        why = "" if spec is None or spec.ready is None else f": {spec.ready}: {find_refusal(spec.ready) or 'late'}"
+        return ClusterError(f"{at}{', '.join(map(self.show, names))} did not answer within {timeout:g} s{why}")
 
     def _own_name(self, name: str) -> str:
         """Return the name that `runtime.roles` has for a member."""

@@ -1,10 +1,12 @@
 """How a target is broken and repaired: by commands, and as processes that were started or found."""
 
+import http.server
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -19,6 +21,7 @@ from deploy.local.processes import ProcessReaper
 from loadtest import faults
 from loadtest.described import commands
 from loadtest.described import runtime as runtimes
+from loadtest.described.answers import answers
 from loadtest.described.command import run_command
 from loadtest.described.commands import CommandsCluster
 from loadtest.described.guard import ToUndo
@@ -407,6 +410,45 @@ def test_a_member_that_ends_while_the_others_start_is_said_at_once_with_its_last
     with pytest.raises(ClusterError, match=r"^node-1 \(web-a\) has ended: out of memory$"):
         ProcessesCluster(description).start()
     assert time.monotonic() - begin < 20, "start_timeout is 60 s"
+
+
+class NotFound(http.server.BaseHTTPRequestHandler):
+    """Answers every GET with 404."""
+
+    def do_GET(self) -> None:
+        self.send_error(404)
+
+
+@pytest.fixture
+def page() -> Iterator[int]:
+    """The port of a server that has no page."""
+    server = http.server.HTTPServer(("127.0.0.1", 0), NotFound)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("http://127.0.0.1:PORT/helthy", "it answers with status 404"),
+        ("https://127.0.0.1:PORT/", "it does not answer by https"),
+        ("tcp://127.0.0.1:9", "nothing listens there"),
+    ],
+)
+def test_a_member_that_is_not_ready_in_time_is_said_with_its_line_and_the_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: int, address: str, why: str
+) -> None:
+    monkeypatch.setattr(runtimes, "answers", answers)
+    address = address.replace("PORT", str(page))
+    start = f'start = "{SLEEPER}"\nready = "{address}"'
+    text = PROCESSES.replace(f'start = "{SLEEPER}"', start, 1).replace("[runtime]", "[runtime]\nstart_timeout = 0.5", 1)
+    description = write_target(tmp_path, text)
+    with pytest.raises(ClusterError) as error:
+        ProcessesCluster(description).start()
+    place = description.where("runtime", "members", "web-a", "ready")
+    assert str(error.value) == f"{place}: node-1 (web-a) did not answer within 0.5 s: {address}: {why}"
 
 
 def test_a_member_that_ends_at_once_is_said_with_its_last_line(tmp_path: Path) -> None:
