@@ -186,6 +186,9 @@ def _check_redirect(place: Place, redirect: str | None) -> Iterator[tuple[Place,
         yield (*place, "redirect"), f"{name} must begin with /, not {redirect!r}"
     elif redirect is not None and "?" in redirect:
         yield (*place, "redirect"), f"{name} must be a path without a query, which is not compared, not {redirect!r}"
+    for found in sorted(templates(redirect)):
+        what = f"{name} must have no {{{found}}}, which is not filled in: give user or status instead"
+        yield (*place, "redirect"), what
 
 
 def _check_statuses(place: Place, statuses: Statuses) -> Iterator[tuple[Place, str]]:
@@ -247,6 +250,9 @@ def _check_runtime(runtime: Runtime, folder: Path) -> Iterator[tuple[Place, str]
         value = getattr(runtime.store_proxy, key)
         if why := find_address_mistake(f"tcp://{value}"):
             yield ("runtime", "store_proxy", key), f"runtime.store_proxy.{key} must be HOST:PORT, not {value!r}: {why}"
+    if runtime.store_proxy is not None and runtime.store_proxy.listen == runtime.store_proxy.to:
+        what = "runtime.store_proxy.listen must not be `to`, where the store itself is: the nodes use listen"
+        yield ("runtime", "store_proxy", "listen"), what
     yield from _check_commands(runtime)
     yield from _check_texts(("runtime",), msgspec.to_builtins(runtime))
     yield from _check_names(("runtime", "environment"), runtime.environment)
