@@ -181,6 +181,7 @@ def check(file: Path) -> None:
         with interruptible(), described.cluster or contextlib.nullcontext():
             found = check_target(described)
     except KeyboardInterrupt:
+        console.print("stopped; everything has been ended")
         sys.exit(INTERRUPTED)
     except FAILURES as error:
         raise click.ClickException(str(error)) from error

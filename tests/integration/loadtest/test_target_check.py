@@ -395,6 +395,16 @@ def test_a_private_authority_is_trusted_for_https(tmp_path: Path) -> None:
     assert "shop.toml has the keys authority and insecure" in done.output.replace("\n", " ")
 
 
+def test_a_check_that_is_stopped_says_that_everything_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("loadtest.cli.target.check_target", stop)
+    assert check(tmp_path, PlainShop()) == (130, "stopped; everything has been ended\n")
+
+
 def test_a_file_that_is_no_certificate_is_named(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("no certificate")
     (tmp_path / "shop.toml").write_text('authority = "ca.pem"\n' + FILE.replace("URL", "https://127.0.0.1:1"))
