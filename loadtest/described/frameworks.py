@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from loadtest.described.compose_file import ComposeService
-from loadtest.described.cookie_name import find_cookie_name, find_server_store
+from loadtest.described.sources import find_cookie_name, find_forms, find_server_store
 
 _MOST_BYTES = 1_000_000
 
@@ -17,7 +17,8 @@ class Framework:
     """A framework: signs by which it is known, and what its applications have unless they change it.
 
     `packages` are names in the files of dependencies of a build's folder, `words` are in the image, the command or the
-    names of environment variables. `login_fields` are those of the name and the password. The token of forms is the
+    names of environment variables. `login_fields` are those of the name and the password. `has_forms` is where sources
+    show forms, though its applications mostly speak JSON. The token of forms is the
     field `csrf_field` or the header `csrf_header`; it is read from the cookie `csrf_cookie`, or else from the page of
     the login with `csrf_css`.
     """
@@ -33,6 +34,7 @@ class Framework:
     logout_override: str = ""
     login_fields: tuple[str, str] = ("username", "password")
     is_json: bool = False
+    has_forms: str = ""
     cookie_changes: bool = False
     csrf_field: str = ""
     csrf_css: str = ""
@@ -230,6 +232,8 @@ def find_framework(nodes: Sequence[ComposeService]) -> tuple[Framework, str]:
         framework, why = found
         if framework.cookie_changes and find_server_store(framework.name, node.build):
             framework = replace(framework, cookie_changes=False)
+        if where := find_forms(framework.name, node.build):
+            framework = replace(framework, is_json=False, has_forms=f"{where} of {node.name}")
         cookie, where = find_cookie_name(framework.name, node.build, node.environment)
         if cookie:
             return replace(framework, cookie=cookie), f"so in {where} of {node.name}"

@@ -126,7 +126,7 @@ def _choose_stores(services: Sequence[ComposeService]) -> list[ComposeService]:
         for name, value in service.environment.items()
         if "SESSION" in name.upper()
     )
-    names = {kind for kind in kinds.values() if kind in told or (kind == "database" and "db" in told.split("."))}
+    names = {kind for kind in kinds.values() if kind in told or (kind == "database" and re.search(r"\.db\b", told))}
     # Two kinds and more: one of them is Redis or memcached.
     wanted = names or {"redis", "memcached"}
     why = "the nodes' environment names it for sessions" if names else "before databases"

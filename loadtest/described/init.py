@@ -138,7 +138,9 @@ def _requests(framework: Framework) -> Iterator[str]:
     fields = dict(zip(framework.login_fields, ("{user}", "{password}"), strict=True))
     if framework.csrf_field:
         fields[framework.csrf_field] = "{csrf}"
-    yield f"{kind} = {_table(fields)}  # guess"
+    why = f": {framework.has_forms} has forms" if framework.has_forms else ""
+    why = ": JSON; where a page has the form, form = { … } in its place, and redirect" if framework.is_json else why
+    yield f"{kind} = {_table(fields)}  # guess{why}"
     if not framework.is_json:
         yield 'redirect = "/"  # guess: where a good login leads; without it a refused one passes for a login'
     yield from framework.header_lines()

@@ -204,6 +204,12 @@ def test_the_address_is_the_one_that_the_port_is_published_at(tmp_path: Path, po
     assert file.url == f"http://{address}"
 
 
+def test_the_store_is_the_one_that_the_engine_of_django_names_among_other_settings(tmp_path: Path) -> None:
+    environment = "{SESSION_ENGINE: django.contrib.sessions.backends.db, SESSION_COOKIE_AGE: 600}"
+    services = f"{{web: {{build: ., environment: {environment}}}, redis: {{image: redis}}, sql: {{image: postgres}}}}"
+    assert roles_of(tmp_path, services) == {"web": "node", "sql": "store"}
+
+
 def test_redis_beside_memcached_is_preferred_to_databases_only(tmp_path: Path) -> None:
     both = "services: {web: {build: .}, a: {image: redis}, b: {image: memcached}"
     assert 'store = ["a", "b"]  # guess: image redis; image memcached' in init(tmp_path, both + "}")[1]
@@ -445,6 +451,36 @@ def test_a_name_that_is_not_in_the_sources_is_the_one_of_the_framework(tmp_path:
     assert file.file.cookie == "connect.sid"
     told = "  # guess: the default; server.js:1 of web sets it in a way that was not read"
     assert (f'cookie = "connect.sid"{told}' in text.splitlines()) is ("name:" in code)
+
+
+@pytest.mark.parametrize(
+    ("package", "code", "place"),
+    [
+        (PACKAGE, "app.set('view engine', 'ejs')", "app.js:1"),
+        (PACKAGE, "app.use(express.json())\napp.get('/', (q, res) => res.render('home'))", "app.js:2"),
+        (PACKAGE, "app.use(express.urlencoded({ extended: false }))", "app.js:1"),
+        (PACKAGE, "app.use(express.json())\napp.use(express.urlencoded())", ""),
+        (PACKAGE, "// app.set('view engine', 'ejs')\nroot.render(page)", ""),
+        ('{"dependencies": {"koa-session": "7"}}', "await ctx.render('home')", "app.js:1"),
+        ('{"dependencies": {"@fastify/session": "11"}}', "reply.view('home.eta')", "app.js:1"),
+    ],
+)
+def test_a_login_is_a_form_where_the_sources_show_forms(tmp_path: Path, package: str, code: str, place: str) -> None:
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "package.json").write_text(package)
+    (tmp_path / "web" / "app.js").write_text(code)
+    file, text = init(tmp_path, "services: {web: {build: web}}")
+    login = file.file.requests.login
+    assert (login.form is not None, login.json is not None) == (bool(place), not place)
+    told = f"{place} of web has forms" if place else "JSON; where a page has the form, form = { … } in its place"
+    assert f"# guess: {told}" in text
+
+
+def test_an_application_of_starlette_may_have_forms(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("fastapi\n")
+    (tmp_path / "main.py").write_text("@app.post('/login')\ndef login(user: str = Form(...)): ...\n")
+    text = init(tmp_path, "services: {web: {build: .}}")[1]
+    assert 'form = { username = "{user}", password = "{password}" }  # guess: main.py:2 of web has forms' in text
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
-"""The session's cookie as an application's own sources set it: its name, and whether it holds the session itself."""
+"""What an application's own sources say: the name of the session's cookie, whether it holds the session itself, and
+whether browsers get pages with forms."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,9 +27,11 @@ _BARE = re.compile(r"""["']?([A-Za-z0-9!#%&*+.^_|~-]+)""")
 
 
 @dataclass(frozen=True)
-class CookieSetting:
-    """How sources name the cookie: after `pattern` in files with these suffixes comes the name. `package` is one of
-    Node.js: its function is called with an object, and the pattern stands in that object itself."""
+class Sign:
+    """What sources have: `pattern` in files with these suffixes, and behind it a value, such as the cookie's name.
+
+    `package` is one of Node.js: its function is called with an object, and the pattern stands in that object itself.
+    """
 
     suffixes: tuple[str, ...]
     pattern: str
@@ -36,39 +39,47 @@ class CookieSetting:
 
 
 _OTHER_KEYS = r"(?:\s+(?!name:|cookie:)[\w-]+:.*\n)*"
-_COOKIE_OF_FLASK = CookieSetting((".py",), r"""SESSION_COOKIE_NAME['"]?\]?\s*(?::\s*\w+\s*=|[=:])(?!=)""")
+_COOKIE_OF_FLASK = Sign((".py",), r"""SESSION_COOKIE_NAME['"]?\]?\s*(?::\s*\w+\s*=|[=:])(?!=)""")
 _COOKIE_OF_SPRING = (
-    CookieSetting((".properties",), r"server\.servlet\.session\.cookie\.name\s*[=:]\s*"),
-    CookieSetting((".yml", ".yaml"), rf"session:\s*\n{_OTHER_KEYS}\s+cookie:\s*\n{_OTHER_KEYS}\s+name:\s*"),
-    CookieSetting((".java", ".kt"), r"setCookieName\(\s*"),
+    Sign((".properties",), r"server\.servlet\.session\.cookie\.name\s*[=:]\s*"),
+    Sign((".yml", ".yaml"), rf"session:\s*\n{_OTHER_KEYS}\s+cookie:\s*\n{_OTHER_KEYS}\s+name:\s*"),
+    Sign((".java", ".kt"), r"setCookieName\(\s*"),
 )
-_SETTINGS: Mapping[str, tuple[CookieSetting, ...]] = {
-    "express-session": (CookieSetting(_SCRIPTS, r"""\b(?:name|key)['"]?\s*:""", "express-session"),),
-    "koa-session": (CookieSetting(_SCRIPTS, r"""\bkey['"]?\s*:""", "koa-session"),),
-    "@fastify/session": (CookieSetting(_SCRIPTS, r"""\bcookieName['"]?\s*:"""),),
+_SETTINGS: Mapping[str, tuple[Sign, ...]] = {
+    "express-session": (Sign(_SCRIPTS, r"""\b(?:name|key)['"]?\s*:""", "express-session"),),
+    "koa-session": (Sign(_SCRIPTS, r"""\bkey['"]?\s*:""", "koa-session"),),
+    "@fastify/session": (Sign(_SCRIPTS, r"""\bcookieName['"]?\s*:"""),),
     "Flask": (_COOKIE_OF_FLASK,),
     "Django": (_COOKIE_OF_FLASK,),
-    "Starlette": (CookieSetting((".py",), r"\b(?:session_cookie|cookie_name)\s*=(?!=)"),),
+    "Starlette": (Sign((".py",), r"\b(?:session_cookie|cookie_name)\s*=(?!=)"),),
     "Spring Session": _COOKIE_OF_SPRING,
     "Spring": _COOKIE_OF_SPRING,
-    "Rails": (CookieSetting((".rb",), r"session_store\b(?:[^\n#]|(?<=,)\s*\n)*?(?:\bkey:|:key\s*=>)\s*"),),
-    "Laravel": (CookieSetting((".env",), r"^SESSION_COOKIE="),),
+    "Rails": (Sign((".rb",), r"session_store\b(?:[^\n#]|(?<=,)\s*\n)*?(?:\bkey:|:key\s*=>)\s*"),),
+    "Laravel": (Sign((".env",), r"^SESSION_COOKIE="),),
     "PHP": (
-        CookieSetting((".php",), r"""session_name\(\s*|session\.name['"]\s*,\s*"""),
-        CookieSetting((".php",), r"""session_start\(\s*(?:\[|array\()[^\])]*?['"]name['"]\s*=>\s*"""),
-        CookieSetting((".ini",), r"^session\.name\s*=\s*"),
+        Sign((".php",), r"""session_name\(\s*|session\.name['"]\s*,\s*"""),
+        Sign((".php",), r"""session_start\(\s*(?:\[|array\()[^\])]*?['"]name['"]\s*=>\s*"""),
+        Sign((".ini",), r"^session\.name\s*=\s*"),
     ),
-    "Phoenix": (CookieSetting((".ex",), r"store:\s*:cookie,\s*key:\s*"),),
-    "scs": (CookieSetting((".go",), r"\.Cookie\.Name\s*=\s*"),),
-    "ASP.NET Core": (CookieSetting((".cs",), r"\.Cookie\.Name\s*=\s*"),),
+    "Phoenix": (Sign((".ex",), r"store:\s*:cookie,\s*key:\s*"),),
+    "scs": (Sign((".go",), r"\.Cookie\.Name\s*=\s*"),),
+    "ASP.NET Core": (Sign((".cs",), r"\.Cookie\.Name\s*=\s*"),),
 }
 
-_STORES: Mapping[str, tuple[CookieSetting, ...]] = {
-    "Rails": (CookieSetting((".rb",), r"session_store\b[\s(=]*"),),
-    "Phoenix": (CookieSetting((".ex",), r"(?:Plug\.Session|session_options)\b[^\]]*?\bstore:\s*"),),
+_STORES: Mapping[str, tuple[Sign, ...]] = {
+    "Rails": (Sign((".rb",), r"session_store\b[\s(=]*"),),
+    "Phoenix": (Sign((".ex",), r"(?:Plug\.Session|session_options)\b[^\]]*?\bstore:\s*"),),
 }
 """How sources name the store of frameworks that keep sessions in the cookie by default."""
 _STORE = re.compile(r":?[\w:.]+")
+_RENDERS = Sign(_SCRIPTS, r"\b(?:res|response|ctx|reply)\.(?:render|view)\(|\bview engine\b")
+_PAGES: Mapping[str, tuple[Sign, ...]] = {
+    **dict.fromkeys(("express-session", "Express", "koa-session", "@fastify/session"), (_RENDERS,)),
+    "Starlette": (Sign((".py",), r"\bTemplateResponse\(|\.form\(\)|=\s*Form\("),),
+}
+"""How sources render pages or read forms, in frameworks whose applications mostly speak JSON."""
+_READS_FORMS = (Sign(_SCRIPTS, r"\burlencoded\(|@fastify/formbody"),)
+_READS_JSON = (Sign(_SCRIPTS, r"\b(?:express|bodyParser|bodyparser)\.json\("),)
 
 
 def find_cookie_name(framework: str, folder: Path | None, environment: Mapping[str, str]) -> tuple[str, str]:
@@ -78,7 +89,7 @@ def find_cookie_name(framework: str, folder: Path | None, environment: Mapping[s
     `environment` is that of the service: sources may take the name from there.
     """
     unread = ""
-    for where, bare, expression in _find_settings(_SETTINGS.get(framework, ()), folder):
+    for where, bare, expression in _find_signs(_SETTINGS.get(framework, ()), folder):
         if name := _read_name(expression, environment, bare=bare):
             return name, where
         unread = unread or where
@@ -87,23 +98,35 @@ def find_cookie_name(framework: str, folder: Path | None, environment: Mapping[s
 
 def find_server_store(framework: str, folder: Path | None) -> str:
     """Return where sources name a store on the server for sessions; "" where they are in the cookie, as by default."""
-    for where, _, expression in _find_settings(_STORES.get(framework, ()), folder):
+    for where, _, expression in _find_signs(_STORES.get(framework, ()), folder):
         if (name := _STORE.match(expression)) is not None and "cookie" not in name[0].lower():
             return where
     return ""
 
 
-def _find_settings(settings: Sequence[CookieSetting], folder: Path | None) -> Iterator[tuple[str, bool, str]]:
-    """Yield where sources have one of the settings, whether values need no quotes there, and what comes behind it."""
-    if folder is None or not settings:
+def find_forms(framework: str, folder: Path | None) -> str:
+    """Return where sources show pages with forms; "" where nothing does, or where they read JSON, too."""
+    pages = _PAGES.get(framework, ())
+    if not pages:
+        return ""
+    if found := next(_find_signs(pages, folder), None):
+        return found[0]
+    reads_json = next(_find_signs(_READS_JSON, folder), None) is not None
+    found = None if reads_json else next(_find_signs(_READS_FORMS, folder), None)
+    return found[0] if found else ""
+
+
+def _find_signs(signs: Sequence[Sign], folder: Path | None) -> Iterator[tuple[str, bool, str]]:
+    """Yield where sources have one of the signs, whether values need no quotes there, and what comes behind it."""
+    if folder is None or not signs:
         return
-    for path in _list_sources(folder, {suffix for one in settings for suffix in one.suffixes}):
+    for path in _list_sources(folder, {suffix for one in signs for suffix in one.suffixes}):
         try:
             text = path.read_text(encoding="utf-8", errors="replace") if path.stat().st_size <= _MOST_BYTES else ""
         except OSError:
             continue
-        for setting in settings:
-            for start, expression in _find_expressions(setting, text) if _suffix(path) in setting.suffixes else ():
+        for sign in signs:
+            for start, expression in _find_expressions(sign, text) if _suffix(path) in sign.suffixes else ():
                 line = text.count("\n", 0, start) + 1
                 yield f"{path.relative_to(folder)}:{line}", _suffix(path) in _PLAIN, expression
 
@@ -131,17 +154,17 @@ def _suffix(path: Path) -> str:
     return path.suffix or path.name  # of ".env" it is all of the name
 
 
-def _find_expressions(setting: CookieSetting, text: str) -> Iterator[tuple[int, str]]:
-    """Yield where the setting stands in a source, and what comes behind it."""
-    if not setting.package:
-        for found in re.finditer(setting.pattern, text, re.MULTILINE):
+def _find_expressions(sign: Sign, text: str) -> Iterator[tuple[int, str]]:
+    """Yield where the sign stands in a source, and what comes behind it."""
+    if not sign.package:
+        for found in re.finditer(sign.pattern, text, re.MULTILINE):
             line = text[text.rfind("\n", 0, found.start()) + 1 : found.start()]
             if "#" not in line and "//" not in line:  # not in a comment
                 yield found.start(), text[found.end() : found.end() + _MOST_CHARACTERS].partition("\n")[0]
         return
-    for start in _find_objects(setting.package, text):
+    for start in _find_objects(sign.package, text):
         own = _blank_nested(text, start)
-        for found in re.finditer(setting.pattern, own):
+        for found in re.finditer(sign.pattern, own):
             yield start + found.start(), own[found.end() : found.end() + _MOST_CHARACTERS]
 
 
