@@ -78,6 +78,11 @@ class AccountChecker:
                 change.session, Change(change.started, ended, ended, ok=True, account=change.account, proof=_HALF)
             )
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there are logins that are not evaluated."""
+        return bool(self._logins)
+
     def settle(self, frontier: float) -> Iterator[Evidence]:
         """Evaluate the logins when all operations that started before `frontier` are known."""
         known = [op for op in self._logins if op.ended <= frontier]

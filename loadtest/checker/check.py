@@ -12,8 +12,9 @@ from loadtest.checker.figures import AllFigures, Figures
 from loadtest.checker.findings import Evidence, Findings, Kind, Losses
 from loadtest.checker.logins import Expiry
 from loadtest.checker.phases import MarkedPhases
-from loadtest.checker.session import EndedSession, Evaluation, SessionChecker
+from loadtest.checker.session import EndedSession, SessionChecker
 from loadtest.checker.sums import FOREVER
+from loadtest.checker.unsettled import OpenSessions, PhaseName, RecentEvents, find, tell
 from loadtest.history import End, Event, Header, Mark, Note, Op, OpOutcome, Probe, when
 
 HORIZON = 30.0
@@ -21,8 +22,6 @@ HORIZON = 30.0
 RESTS_AT_MOST = 3600.0
 MOST_ANONYMOUS = 1_000
 MOST_ENDED = 20_000
-
-PhaseName = str | None
 
 
 class Checker:
@@ -57,7 +56,7 @@ class Checker:
         self._ended: dict[str, EndedSession] = {}
         self._accounts: dict[str, AccountChecker] = {}
         self._count = 0  # of sessions
-        self._recent: list[Op | Note] = []  # not yet in the figures, since a mark may come that is older
+        self._recent, self._open = RecentEvents(), OpenSessions()
         self._figures: dict[PhaseName, Figures] = defaultdict(figures)
         self._targets: dict[str, TargetProbes] = {}
         self._notes: dict[str, Note] = {}
@@ -72,9 +71,10 @@ class Checker:
         match event:
             case Op():
                 self._first, self._last = min(self._first, event.started), max(self._last, event.ended)
-                self._recent.append(event)
+                self._recent.add(event)
                 if self._is_known(event):
                     self._session(event).add(event)
+                    self._open.change(event.session)
                     if event.password or event.action in ENDS_OTHERS:
                         self._end_others(event)
             case Probe():
@@ -83,9 +83,11 @@ class Checker:
                 self._targets[event.target].add(event)
             case Mark():
                 self._marked.add(event)
+                self._recent.recount()
+                self._open.recount()
             case Note():
                 self._notes[event.text] = event
-                self._recent.append(event)
+                self._recent.add(event)
             case Header():
                 self._title, self._expiry = event.title, Expiry(event.idle_timeout, event.lifetime)
                 self._since = event.since
@@ -100,22 +102,23 @@ class Checker:
             self._sweep_at = self._now + self._horizon / self.sweeps
 
     def findings(self) -> Findings:
-        """Return what all events so far prove; what may still be explained by later ones counts."""
-        recent: dict[PhaseName, Figures] = defaultdict(Figures)
-        for event in self._recent:
-            recent[self._phase(event)].add(event)
-        for session in self._sessions.values():
-            self._collect(session.evaluate_all(), recent)
+        """Return what all events so far prove; what may still be explained by later ones counts.
+
+        Sessions for which nothing has come since the last call are not evaluated again.
+        """
+        open_ = self._open.count(self._sessions, self._phase)
         for account in self._accounts.values():
-            self._find(copy(account).settle(FOREVER), recent)
-        total = Figures.merge([*self._figures.values(), *recent.values()])
+            if account.is_open:
+                find(copy(account).settle(FOREVER), open_, self._phase)
+        parts = [part for one in (self._figures, open_, *self._recent.count(self._phase)) for part in one.items()]
+        total = Figures.merge(figures for _, figures in parts)
         self.logged_out_at = total.logged_out_at
         return Findings(
             title=self._title,
             complete=self._complete,
             total=total.result(max(self._last - self._first, 0.0)),
             phases={
-                name: self._merged(name, recent).result(seconds)
+                name: Figures.merge(figures for phase, figures in parts if phase == name).result(seconds)
                 for name, seconds in self._marked.seconds(max(self._last, 0.0)).items()
             },
             sessions=self._count,
@@ -168,21 +171,21 @@ class Checker:
         for end in account.add(op):
             for name in account.sessions - {end.session}:
                 self._sessions[name].end_elsewhere(end.change)
+                self._open.change(name)
 
     def _sweep(self) -> None:
         """Evaluate and count what is settled, and drop sessions that are over."""
         frontier = self._now - self._horizon
-        recent, self._recent = self._recent, []
-        for event in recent:
-            if when(event) > frontier:
-                self._recent.append(event)
-            else:
-                self._figures[self._phase(event)].add(event)
+        for settled in self._recent.settle(frontier, self._phase):
+            for phase, figures in settled.items():
+                self._figures[phase].include(figures)
         for target in self._targets.values():
             target.settle(frontier)
         anonymous: list[SessionChecker] = []
         for session in list(self._sessions.values()):
-            self._collect(session.settle(frontier), self._figures)
+            evaluation = session.settle(frontier)
+            tell(evaluation, self._figures, self._phase)
+            self._open.settle(session.name, evaluation, self._phase)
             rest = self._now - session.last_used
             if rest > RESTS_AT_MOST or (rest > 2 * self._horizon and session.has_ended()):
                 self._drop(session)
@@ -191,12 +194,13 @@ class Checker:
         for session in sorted(anonymous, key=lambda one: one.last_used)[:-MOST_ANONYMOUS]:
             self._drop(session)
         for account in self._accounts.values():
-            self._find(account.settle(frontier), self._figures)
+            find(account.settle(frontier), self._figures, self._phase)
         while len(self._ended) > MOST_ENDED:
             del self._ended[next(iter(self._ended))]
 
     def _drop(self, session: SessionChecker) -> None:
-        self._collect(session.end(), self._figures)
+        tell(session.end(), self._figures, self._phase)
+        self._open.drop(session.name)
         self._ended[session.name] = session.remains()
         del self._sessions[session.name]
         self._accounts[session.account].sessions.discard(session.name)
@@ -206,23 +210,11 @@ class Checker:
         for session in list(self._sessions.values()):
             self._drop(session)
         for account in self._accounts.values():
-            self._find(account.settle(FOREVER), self._figures)
+            find(account.settle(FOREVER), self._figures, self._phase)
 
-    def _collect(self, evaluation: Evaluation, figures: dict[PhaseName, Figures]) -> None:
-        for op, anonymous in evaluation.answers:
-            figures[self._phase(op)].tell(op, anonymous=anonymous)
-        self._find(evaluation.evidence, figures)
-
-    def _find(self, evidence: Iterable[Evidence], figures: dict[PhaseName, Figures]) -> None:
-        for one in evidence:
-            figures[self._marked.phases.at(one.at)].find(one)
-
-    def _phase(self, event: Op | Note) -> PhaseName:
+    def _phase(self, event: Op | Note | Evidence) -> PhaseName:
         phases = self._marked.phases
         return phases.during(event.started, event.ended) if isinstance(event, Op) else phases.at(event.at)
-
-    def _merged(self, phase: str, recent: Mapping[PhaseName, Figures]) -> Figures:
-        return Figures.merge(figures[phase] for figures in (self._figures, recent) if phase in figures)
 
 
 def check(events: Iterable[Event]) -> Findings:

@@ -167,11 +167,15 @@ class Figures:
 
     def tell(self, op: Op, *, anonymous: bool) -> None:
         """Count an answer that shows whether a user is logged in who must be."""
-        self._counts["as_logged_in"] += 1
+        self.tell_right(1)
         if anonymous:
             self._counts["logged_out"] += 1
             self._users_logged_out.add(_user(op.who))
             self._count_at(int(op.ended), 1)
+
+    def tell_right(self, count: int) -> None:
+        """Count answers that show whether a user is logged in who must be, and is."""
+        self._counts["as_logged_in"] += count
 
     def _count_at(self, second: int, count: int) -> None:
         is_new = second not in self.logged_out_at
@@ -202,25 +206,29 @@ class Figures:
     def merge(cls, parts: Iterable["Figures"]) -> Self:
         result = cls()
         for part in parts:
-            result.found.update(part.found)
-            result.users_lost |= part.users_lost
-            for examples in part._examples.values():
-                for evidence in examples:
-                    result._add_example(evidence)
-            for second, count in part.logged_out_at.items():
-                result._count_at(second, count)
-            result._counts.update(part._counts)
-            result._failures.update(part._failures)
-            result._nodes.update(part._nodes)
-            for process, (total, notes) in part._cpu.items():
-                result._add_cpu(process, total, notes)
-            result._users |= part._users
-            result._users_logged_out |= part._users_logged_out
-            for key, request in part._requests.items():
-                own = result._requests.setdefault(key, _Request())
-                own.failed += request.failed
-                own.times.merge(request.times)
+            result.include(part)
         return result
+
+    def include(self, part: "Figures") -> None:
+        """Add the figures of another part of the run."""
+        self.found.update(part.found)
+        self.users_lost |= part.users_lost
+        for examples in part._examples.values():
+            for evidence in examples:
+                self._add_example(evidence)
+        for second, count in part.logged_out_at.items():
+            self._count_at(second, count)
+        self._counts.update(part._counts)
+        self._failures.update(part._failures)
+        self._nodes.update(part._nodes)
+        for process, (total, notes) in part._cpu.items():
+            self._add_cpu(process, total, notes)
+        self._users |= part._users
+        self._users_logged_out |= part._users_logged_out
+        for key, request in part._requests.items():
+            own = self._requests.setdefault(key, _Request())
+            own.failed += request.failed
+            own.times.merge(request.times)
 
     def result(self, seconds: float) -> PhaseFigures:
         """Return the figures of a phase that took so long."""

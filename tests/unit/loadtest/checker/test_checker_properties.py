@@ -13,7 +13,7 @@ from msgspec import UNSET
 
 from loadtest.checker import Checker, Findings, Kind, check, logins, sums
 from loadtest.checker.session import SessionChecker
-from loadtest.history import Action, Event, Header, Op
+from loadtest.history import Action, Event, Header, Mark, Op, when
 from tests.support.checker_model import ITEMS, TICK, Record, SharedBrowser, Store
 from tests.support.examples import examples
 
@@ -195,6 +195,47 @@ def test_a_history_judged_event_by_event_has_the_findings_of_the_whole(seed: int
             if number == len(ops) // 2:
                 assert proven(streamed) == proven(whole)
         assert proven(streamed) == proven(whole)
+
+
+@pytest.fixture(params=["at times", "at every event"])
+def sweeps(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How often what is settled is evaluated."""
+    if request.param == "at every event":
+        monkeypatch.setattr(Checker, "sweeps", math.inf)
+
+
+@pytest.mark.usefixtures("sweeps")
+@pytest.mark.parametrize("seed", range(4))
+def test_findings_are_those_of_a_checker_that_was_never_asked_before(seed: int) -> None:
+    """A session is evaluated again only where something has come for it."""
+    rng = random.Random(seed)
+    for _ in range(examples(10)):
+        horizon = rng.choice([1.0, 3.0, 10.0])
+        ops = [
+            msgspec.structs.replace(op, session=f"{op.session}/{tab}", who=f"{op.who}/{tab}")
+            for tab in range(3)
+            for op in faulty_history(rng)
+        ]
+        marks = [Mark(rng.choice(ops).ended, rng.choice(["before", "during", "after"])) for _ in range(3)]
+        mixed: list[Op | Mark] = [*ops, *marks]
+        mixed.sort(key=lambda one: when(one) + rng.uniform(0, horizon / 2))
+        events: list[Event] = [Header(version=1, title="", started=0.0, idle_timeout=rng.choice([None, 5.0]))]
+        events += mixed
+        asked = Checker(horizon=horizon)
+        for number, one in enumerate(events):
+            asked.feed(one)
+            findings = ordered(asked.findings())
+            if rng.random() < 0.1:
+                fresh = Checker(horizon=horizon)
+                for before in events[: number + 1]:
+                    fresh.feed(before)
+                assert findings == ordered(fresh.findings())
+
+
+def ordered(findings: Findings) -> Findings:
+    """Of evidence with one time, either may come first."""
+    examples = {kind: tuple(sorted(some, key=repr)) for kind, some in findings.examples.items()}
+    return msgspec.structs.replace(findings, examples=examples)
 
 
 def late(ops: list[Op], rng: random.Random, lateness: float) -> list[Op]:
