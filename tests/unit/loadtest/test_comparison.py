@@ -104,6 +104,15 @@ def test_results_of_unlike_systems_are_not_compared(tmp_path: Path, node: str, k
         render_comparison(tmp_path)
 
 
+def test_the_versions_are_those_of_a_run_that_was_measured(tmp_path: Path) -> None:
+    OUTAGE.write(tmp_path)
+    replace(OUTAGE, run=2).write(tmp_path)
+    (file,) = (one for one in tmp_path.rglob(RESULT) if json.loads(one.read_bytes())["run"] == 1)
+    unmeasured = {"timing": None, "findings": None, "versions": {"locust": "0"}}
+    file.write_text(json.dumps(json.loads(file.read_bytes()) | unmeasured))
+    assert "had locust 0;" not in render_comparison(tmp_path)
+
+
 def test_of_several_reasons_the_one_of_the_very_system_is_told(tmp_path: Path) -> None:
     systems = ("Flask-Session 0.8", "Flask-Session 0.8, no refresh")
     for node in ("flask", *systems):
