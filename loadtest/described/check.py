@@ -356,7 +356,7 @@ class _Visit:
         elif not any(_has(reply, file.node_header) for reply in self._replies):
             yield f"node_header: no answer has {file.node_header}, so nobody can tell which nodes serve"
         if file.site is not None and (complaint := self._check_site(file.site)):
-            yield f"site: GET {file.site} {complaint}"
+            yield f"site: GET {file.site}: {complaint}"
         if file.runtime is None:
             yield "runtime: without it no experiment can break the target"
 

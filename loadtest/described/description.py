@@ -45,6 +45,7 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _IN_SHELL = re.compile(r"(?<!\$)\{([a-z_]+)\}")
 """A template in a command: ${name} is a variable of the shell."""
+_OF_SHELL = frozenset({"&&", "||", "|", ";", "&", ">", ">>", "<", "2>&1"})
 _NEAR = 0.8
 _OF_RUNTIME = frozenset({"state", "folder"})
 _ALLOWED = {
@@ -290,8 +291,15 @@ def _check_member(place: Place, member: MemberSpec) -> Iterator[tuple[Place, str
     name = ".".join(map(str, place))
     if member.start is not None:
         try:
-            if not any(shlex.split(member.start)[:1]):
+            words = shlex.split(member.start)
+            if not any(words[:1]):
                 yield (*place, "start"), f"{name}.start must be a command, not {member.start!r}"
+            elif re.match(r"\w+=", words[0]) or _OF_SHELL.intersection(words):
+                instead = "give environment and folder, or sh -c '...'"
+                yield (
+                    (*place, "start"),
+                    f"{name}.start must be a command without a shell, not {member.start!r}: {instead}",
+                )
         except ValueError as error:
             yield (*place, "start"), f"{name}.start must be a command: {str(error).lower()} in {member.start!r}"
     if member.ready is not None and (why := find_address_mistake(member.ready)):

@@ -186,6 +186,11 @@ def test_a_header_for_the_node_that_no_answer_has_is_a_hint(tmp_path: Path) -> N
     assert "node_header: no answer has X-Backend, so nobody can tell" in " ".join(printed.split())
 
 
+def test_a_site_that_is_not_there_is_a_hint(tmp_path: Path) -> None:
+    status, printed = check(tmp_path, PlainShop(), ('site = "/login"', 'site = "/helth"'))
+    assert (status, "\n  site: GET /helth: status 404\n" in printed) == (0, True), printed
+
+
 def test_a_token_that_is_not_on_the_page_is_one_line(tmp_path: Path) -> None:
     status, printed = check(tmp_path, PlainShop(), ("input[name=token]", "input[name=tokn]"))
     assert status == 1

@@ -312,6 +312,10 @@ def of_ready(value: str, why: str) -> tuple[str, str, str]:
         ('redirect = "/login"', "status = 0", "11: anonymous.status must be from 100 to 599, not 0"),
         ('["redis"]', '[""]', "44: runtime.roles.store must have names, not ''"),
         ('page = "/login"', 'page = "/login/{usr}"', "14: csrf.page has no {usr}: did you mean 'user'?"),
+        *(
+            (MEMBER, f'start = "{start}"', "47: runtime.members.web-1.start must be a command without a shell, not ")
+            for start in ("cd app && ./web", "PORT=1 ./web", "./web > log", "./web &")
+        ),
         ('redirect = "/login"', 'redirect = "/login/{user}"', "11: anonymous.redirect must have no {user}, which"),
         ("status = 302", 'redirect = "/{user}"', "24: requests.login.redirect must have no {user}, which"),
         ('"processes"', '"processes"\nstore_proxy = { listen = "h:1", to = "h:1" }',
