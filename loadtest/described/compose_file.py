@@ -22,6 +22,8 @@ _EVERYWHERE = {"", "0.0.0.0", "::"}  # noqa: S104  # of the file
 _ADDRESS = re.compile(r"[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 _FROM = re.compile(r"\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$(?:\$|\{(\w+)(?:(:?[-+?])((?:[^{}]|\{[^{}]*\})*))?\}|(\w+))")
+_VALUE = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|(.*?)(?:\s+\#.*)?$)""")
+"""In a file like `.env`: quoted, or up to a comment."""
 _YAML = {
     "bool": re.compile(r"(?:true|True|TRUE|false|False|FALSE)$"),
     "int": re.compile(r"[-+]?(?:0b[01_]+|0[0-7_]+|0|[1-9][0-9_]*|0x[0-9a-fA-F_]+)$"),
@@ -174,8 +176,8 @@ def _read_variables(file: Path) -> dict[str, str]:
     variables = {}
     for line in _read(file).splitlines():
         name, equals, value = line.strip().removeprefix("export ").partition("=")
-        if equals and not name.startswith("#"):
-            variables[name.strip()] = value.strip().strip("\"'")
+        if equals and not name.startswith("#") and (found := _VALUE.match(value)):
+            variables[name.strip()] = found[1] or found[2] or found[3] or ""
     return variables
 
 

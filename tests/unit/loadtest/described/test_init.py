@@ -263,6 +263,18 @@ def test_variables_come_from_the_environment_and_from_the_file_beside_it(
     assert init(tmp_path, DJANGO)[0].file.url == "http://127.0.0.1:8124"
 
 
+@pytest.mark.parametrize(
+    "line", ["WEB_PORT=8125", "WEB_PORT = 8125  # of the page", 'export WEB_PORT="8125" # x', "WEB_PORT='8125'#x"]
+)
+def test_variables_of_an_env_file_have_no_comments_in_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.delenv("WEB_PORT", raising=False)
+    (tmp_path / ".env").write_text(f"# WEB_PORT=1\n{line}\nEMPTY=\n")
+    file = init(tmp_path, 'services: {web: {image: app, ports: ["${WEB_PORT}:80"]}}')[0].file
+    assert file.url == "http://127.0.0.1:8125"
+
+
 def test_a_port_that_only_an_unset_variable_has_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WEB_PORT", raising=False)
     monkeypatch.delenv("NAME", raising=False)
