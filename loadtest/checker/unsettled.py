@@ -102,8 +102,10 @@ class OpenSessions:
 
     def settle(self, name: str, settled: Evaluation, phase_of: PhaseOf) -> None:
         """Note what has become certain of a session: it is not open any more."""
-        known = self._open.get(name)
-        if known is None or name in self._changed or not (settled.answers or settled.evidence):
+        if name in self._changed or not (settled.answers or settled.evidence):
+            return
+        if (known := self._open.get(name)) is None:
+            self.change(name)
             return
         count, rest = len(settled.answers), [one for one in known.evaluation.evidence if one not in settled.evidence]
         is_part = known.evaluation.answers[:count] == settled.answers
@@ -132,6 +134,8 @@ class OpenSessions:
         return figures
 
     def _keep(self, name: str, evaluation: Evaluation, phase_of: PhaseOf) -> None:
+        if not evaluation.answers and not evaluation.evidence:  # as of most sessions that rest
+            return
         right = Counter(phase_of(op) for op, anonymous in evaluation.answers if not anonymous)
         kept = self._open[name] = _Open(evaluation, right)
         if kept.is_right:
