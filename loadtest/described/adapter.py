@@ -242,7 +242,8 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True, dict=Tru
             return Answer(OpOutcome.UNKNOWN, error=str(error))
         if isinstance(last, Answer):
             return last
-        if spec.user is None and spec.logged_in is None and is_same_page(trail[-1], as_sent(own.path)):
+        is_look = is_same_page(trail[-1], fill_path(own.path, {USER: account}))
+        if spec.user is None and spec.logged_in is None and is_look:
             spec = msgspec.structs.replace(spec, user=own.user, logged_in=own.logged_in)  # or it passes for this user's
         return self._read(spec, look, account, Page(last))
 

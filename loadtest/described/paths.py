@@ -59,8 +59,8 @@ def as_header(text: str) -> str:
 
 
 def is_same_page(path: str, other: str) -> bool:
-    """Return whether two paths differ in a slash at the end alone; the first may have a query."""
-    return path.partition("?")[0].rstrip("/") == other.rstrip("/")
+    """Return whether two paths differ in their queries and a slash at the end alone."""
+    return path.partition("?")[0].rstrip("/") == other.partition("?")[0].rstrip("/")
 
 
 def resolve_location(base: str, text: str) -> Location | None:

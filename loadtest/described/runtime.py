@@ -34,8 +34,8 @@ from deploy.waiting import holds_within
 from loadtest.described.answers import answers, find_refusal
 from loadtest.described.command import DoneCommand, run_command
 from loadtest.described.description import TargetDescription
-from loadtest.described.guard import Guard, ToUndo
 from loadtest.described.names import role_of
+from loadtest.described.reaper import TargetReaper, ToUndo
 from loadtest.faults import Ability, Need
 from proxy import Balance
 
@@ -63,7 +63,7 @@ class DescribedCluster(ABC):
         self._broken: dict[str, None] = {}
         """Members that were changed and are not repaired yet."""
         self._scaled_from: int | None = None
-        self._guard = Guard(description.path)
+        self._target_reaper = TargetReaper(description.path)
 
     @abstractmethod
     def members(self) -> tuple[Member, ...]: ...
@@ -190,7 +190,7 @@ class DescribedCluster(ABC):
         finally:
             self._broken.clear()
             self._scaled_from = None
-            self._guard.close()
+            self._target_reaper.close()
             proxy, self._fault_proxy = self._fault_proxy, None
             state, self._state = self._state, None
             try:
@@ -322,13 +322,13 @@ class DescribedCluster(ABC):
         """End what was started, first gracefully and after some seconds by force."""
 
     def _note(self, *, broken: str = "", mended: str = "") -> None:
-        """Note a member, and tell the guard what there is to undo if this process is killed from now on."""
+        """Note a member, and tell the reaper what there is to undo if this process is killed from now on."""
         self._broken |= {broken: None} if broken else {}
         self._broken.pop(mended, None)
         going_on, own = tuple(filter(self._outlives, self._broken)), self._list_own()
         state = str(self.state_folder.parent)
         left = ToUndo(state=state, broken=going_on, scaled_from=self._scaled_from, own=own)
-        self._guard.note(left if going_on or self._scaled_from is not None or any(own.values()) else None)
+        self._target_reaper.note(left if going_on or self._scaled_from is not None or any(own.values()) else None)
 
     def _outlives(self, _name: str) -> bool:
         """Return whether a member goes on, as it is, after this process was killed."""

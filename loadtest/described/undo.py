@@ -30,8 +30,8 @@ def undo(file: str, left: str) -> None:
     import msgspec
 
     from loadtest.described.description import read_description
-    from loadtest.described.guard import ToUndo
     from loadtest.described.make import make_cluster
+    from loadtest.described.reaper import ToUndo
 
     cluster = make_cluster(read_description(Path(file)))
     assert cluster is not None, "the file has a runtime"

@@ -72,11 +72,11 @@ def test_what_a_command_has_repaired_itself_is_not_repaired_again(tmp_path: Path
     file = write_target(tmp_path, COMMANDS).path
     broken(file, "pause node-2", "resume node-2", kill=False)
     broken(file, "kill node-1", "restart node-1")
-    wait_until(lambda: not _guards(file), "no guard is left")
+    wait_until(lambda: not _reapers(file), "no reaper is left")
     assert [line.split()[0] for line in did(tmp_path)] == ["pause", "resume", "kill", "restart"]
 
 
-def _guards(file: Path) -> list[psutil.Process]:
+def _reapers(file: Path) -> list[psutil.Process]:
     return [one for one in psutil.process_iter(["cmdline"]) if str(file.resolve()) in (one.info["cmdline"] or [])]
 
 
@@ -96,7 +96,7 @@ def test_a_process_that_was_found_and_paused_is_resumed_after_the_command_was_ki
     file = write_target(tmp_path, PROCESSES).path
     broken(file, "pause store", "kill node-1")
     wait_until(lambda: store.status() != psutil.STATUS_STOPPED, "it is resumed")
-    wait_until(lambda: not _guards(file), "and the guard has ended")
+    wait_until(lambda: not _reapers(file), "and the reaper has ended")
 
 
 def test_a_process_that_a_killed_command_had_killed_is_started_again(tmp_path: Path, store: psutil.Popen) -> None:

@@ -24,8 +24,8 @@ from loadtest.described import runtime as runtimes
 from loadtest.described.answers import answers
 from loadtest.described.command import run_command
 from loadtest.described.commands import CommandsCluster
-from loadtest.described.guard import ToUndo
 from loadtest.described.processes import FoundProcess, ProcessesCluster
+from loadtest.described.reaper import ToUndo
 from loadtest.faults import Ability, Need
 from tests.support.described import write_target
 from tests.support.waiting import lives, wait_until
@@ -495,7 +495,7 @@ def test_another_process_takes_over_what_a_killed_command_has_left(
     description = write_target(tmp_path, COMMANDS)
     killed = CommandsCluster(description)
     noted: list[ToUndo | None] = []
-    monkeypatch.setattr(killed._guard, "note", noted.append)
+    monkeypatch.setattr(killed._target_reaper, "note", noted.append)
     killed.start()
     killed.pause("node-1")
     killed.resume("node-1")

@@ -662,14 +662,21 @@ def test_the_page_that_a_write_redirects_to_is_a_look_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("location", "shown"), [("/", Answer(OK, "bob", 7)), ("/other", Answer(OK, visits=7))], ids=["look", "other page"]
+    ("path", "location", "shown"),
+    [
+        ("/", "/", Answer(OK, "bob", 7)),
+        ("/", "/other", Answer(OK, visits=7)),
+        ("/?full=1", "/?full=1", Answer(OK, "bob", 7)),
+        ("/of/{user}?full=1", "/of/alice/", Answer(OK, "bob", 7)),
+    ],
+    ids=["look", "other page", "look with a query", "look of the user"],
 )
 def test_the_page_of_another_user_behind_a_write_is_told_from_one_with_lost_updates(
-    location: str, shown: Answer
+    path: str, location: str, shown: Answer
 ) -> None:
     browser = Browser("alice-1", "sid")
     browser.receive(["sid=one"], browser.sending(), Action.LOGIN)
-    to = adapter(count={"counter": {"css": "#n"}})
+    to = adapter(count={"counter": {"css": "#n"}}, look={"path": path})
     write = Conversation(to.exchange(Operation(Action.VISIT), "alice", "", browser.value), browser, Action.VISIT)
     write.take(Response(302, b"", lambda name: [location] if name == "Location" else []))
     look = write.look()

@@ -1,4 +1,4 @@
-"""The guard of a target: a process that undoes what a command did to the target if the command is killed."""
+"""The reaper of a target: a process that undoes what a command did to the target if the command is killed."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ class ToUndo(msgspec.Struct, frozen=True, kw_only=True):
     own: dict[str, Any] = {}
 
 
-class Guard:
+class TargetReaper:
     """Starts `loadtest.described.undo` as soon as there is something to undo."""
 
     def __init__(self, file: Path) -> None:
