@@ -242,7 +242,8 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True, dict=Tru
             return Answer(OpOutcome.UNKNOWN, error=str(error))
         if isinstance(last, Answer):
             return last
-        is_look = is_same_page(trail[-1], fill_path(own.path, {USER: account}))
+        page = fill_path(own.path, {USER: account})
+        is_look = is_same_page(trail[-1], page) and _split(trail[-1])[1] == _split(page)[1]
         if spec.user is None and spec.logged_in is None and is_look:
             spec = msgspec.structs.replace(spec, user=own.user, logged_in=own.logged_in)  # or it passes for this user's
         return self._read(spec, look, account, Page(last))
@@ -280,15 +281,15 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True, dict=Tru
         before: bool = False,
         trail: list[str] | None = None,
     ) -> Generator[Request, Response, Response | Answer]:
-        """Follow redirects to the last answer, and note their paths in `trail`. Return an answer where they end with an
-        error, or for nobody. Raises NotShown."""
+        """Follow redirects to the last answer, and note their targets in `trail`. Return an answer where they end with
+        an error, or for nobody. Raises NotShown."""
         trail = [] if trail is None else trail
         while (path := self._goes_to(request, response)) is not None:
-            trail.append(path)
-            if len(trail) > MOST_REDIRECTS:
-                return Answer(OpOutcome.UNKNOWN, error=_too_many(response))
             where = resolve_location(self.url + request.path, _location(response))
             target = path if where is None else where.target
+            trail.append(target)
+            if len(trail) > MOST_REDIRECTS:
+                return Answer(OpOutcome.UNKNOWN, error=_too_many(response))
             if response.status in _KEEP_METHOD:
                 request = request._replace(path=target, name=path, before=before)
             else:

@@ -667,9 +667,10 @@ def test_the_page_that_a_write_redirects_to_is_a_look_of_its_own() -> None:
         ("/", "/", Answer(OK, "bob", 7)),
         ("/", "/other", Answer(OK, visits=7)),
         ("/?full=1", "/?full=1", Answer(OK, "bob", 7)),
-        ("/of/{user}?full=1", "/of/alice/", Answer(OK, "bob", 7)),
+        ("/?page=me", "/?page=cart", Answer(OK, visits=7)),
+        ("/of/{user}", "/of/alice/", Answer(OK, "bob", 7)),
     ],
-    ids=["look", "other page", "look with a query", "look of the user"],
+    ids=["look", "other page", "look with a query", "page with another query", "look of the user"],
 )
 def test_the_page_of_another_user_behind_a_write_is_told_from_one_with_lost_updates(
     path: str, location: str, shown: Answer
