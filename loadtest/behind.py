@@ -2,27 +2,31 @@
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET
 
 from loadtest.checker import Kind
+from loadtest.checker.account import ENDS_OTHERS
 from loadtest.checker.findings import Evidence, Findings
-from loadtest.history import Action, Op, OpOutcome
+from loadtest.history import RENEWALS, Action, Op, OpOutcome
 
 _WRITES = frozenset({Action.VISIT, Action.ADD, Action.EMPTY})
 _READS = frozenset({Action.LOOK, Action.ACCOUNT})
-_BEFORE = {
+_OF_SESSION = {
     Kind.UPDATE_LOST: _WRITES,
     Kind.STALE_READ: _WRITES,
     Kind.EMPTYING_UNDONE: _WRITES,
+    Kind.CROSSED: _WRITES,
     Kind.REVIVED: frozenset({Action.LOGOUT}),
-    Kind.SESSION_LOST: frozenset({Action.LOGIN}),
-    Kind.MISDIRECTED: frozenset({Action.LOGIN}),
+    Kind.SESSION_LOST: RENEWALS | {Action.END_OTHERS},
+    Kind.MISDIRECTED: RENEWALS,
 }
-"""The operations that evidence of each kind contradicts."""
+"""The operations of the session that evidence of each kind contradicts."""
+_OF_ACCOUNT = {Kind.REVIVED: frozenset(ENDS_OTHERS), Kind.PASSWORD_UNDONE: frozenset({Action.PASSWORD})}
+"""Those of any session of the account."""
 _AT_MOST = 2
 
 
@@ -36,46 +40,63 @@ class Behind(NamedTuple):
 def find_requests(evidence: Iterable[Evidence], operations: Iterable[Op]) -> Mapping[tuple[str, float], Behind]:
     """Return the requests behind each piece of evidence, by its `who` and `at`. `operations` are a whole history."""
     wanted = {(one.who, one.at): one for one in evidence}
+    of_kind: dict[Kind, set[str]] = defaultdict(set)  # the sessions with evidence of a kind
+    for one in wanted.values():
+        of_kind[one.kind].add(one.session)
+    sessions = set[str]().union(*of_kind.values())
+    of_accounts = {action for kind in of_kind for action in _OF_ACCOUNT.get(kind, ())}
+    if Kind.CROSSED in of_kind:
+        of_accounts.add(Action.LOGIN)
     proofs: dict[tuple[str, float], Op] = {}
-    logins: dict[str, list[Op]] = defaultdict(list)  # of each user that the answers of others show
-    sessions = {one.session for one in wanted.values()}
-    revived = {one.session for one in wanted.values() if one.kind is Kind.REVIVED}
-    any_crossed = any(one.kind is Kind.CROSSED for one in wanted.values())
     sent: dict[str, list[Op]] = defaultdict(list)  # by session; reads only where one may have revived it
+    accounts: dict[str, list[Op]] = defaultdict(list)
     for op in operations:
         if (op.who, op.ended) in wanted:
             proofs[op.who, op.ended] = op
-        if any_crossed and op.action is Action.LOGIN and op.outcome is OpOutcome.OK:
-            logins[op.account].append(op)
-        if op.session in (revived if op.action in _READS else sessions) and op.outcome is OpOutcome.OK:
+        if op.action in of_accounts and op.outcome is not OpOutcome.FAIL:
+            accounts[op.account].append(op)
+        is_known = op.outcome is OpOutcome.OK or (op.action in _WRITES and op.session in of_kind[Kind.CROSSED])
+        if is_known and op.session in (of_kind[Kind.REVIVED] if op.action in _READS else sessions):
             sent[op.session].append(op)
     found = {}
     for key, proof in proofs.items():
-        kind = wanted[key].kind
-        session = sent[wanted[key].session]
-        earlier = [one for one in session if one.ended <= proof.started and one is not proof]
-        of_kind = [one for one in earlier if one.action in _BEFORE.get(kind, frozenset())]
-        if kind is Kind.UPDATE_LOST and (twin := _find_twin(proof, sent[proof.session])) is not None:
-            of_kind = [twin]
-        if kind is Kind.REVIVED and of_kind:
-            of_kind += _find_reviver(of_kind[-1], proof, session)
-        if kind is Kind.CROSSED and isinstance(proof.user, str):
-            theirs = (one for one in logins[proof.user] if one.started < proof.ended and one.session != proof.session)
-            own = (one for one in earlier if one.action is Action.LOGIN)
-            of_kind = [max(each, key=_by_end) for each in map(list, (own, theirs)) if each]
-        found[key] = Behind(proof, tuple(deque(sorted(of_kind, key=_by_end), maxlen=_AT_MOST)))
+        before = _choose(wanted[key], proof, sent[wanted[key].session], accounts)
+        found[key] = Behind(proof, tuple(deque(sorted(before, key=_by_end), maxlen=_AT_MOST)))
     return found
+
+
+def _choose(one: Evidence, proof: Op, session: Sequence[Op], accounts: Mapping[str, Sequence[Op]]) -> list[Op]:
+    """Return the operations that evidence contradicts: of its session, also writes that were refused or had no answer
+    where it shows more than all of them can have made, and of its account."""
+    kind, shown = one.kind, proof.user
+    if kind is Kind.UPDATE_LOST and (twin := _find_twin(proof, session)) is not None:
+        return [twin]
+    earlier = [op for op in session if op.ended <= proof.started and op is not proof]
+    if kind is Kind.CROSSED and isinstance(shown, str) and shown != proof.account:
+        logins = [op for op in accounts[shown] if op.action is Action.LOGIN and op.outcome is OpOutcome.OK]
+        theirs = [op for op in logins if op.started < proof.ended and op.session != proof.session]
+        own = [op for op in earlier if op.action is Action.LOGIN]
+        return [max(each, key=_by_end) for each in (own, theirs) if each]
+    before = [op for op in earlier if op.action in _OF_SESSION.get(kind, ())]
+    ends = [op for op in accounts[proof.account] if op.action in _OF_ACCOUNT.get(kind, ())]
+    before += (op for op in ends if op.ended <= proof.started)
+    if kind is Kind.REVIVED:
+        before = [op for op in before if op.action is Action.LOGOUT or op.session != one.session]
+    if kind is Kind.REVIVED and before:
+        end = max(before, key=_by_end)
+        return [end, *_find_reviver(end, proof, session)]
+    return before
 
 
 def _by_end(op: Op) -> float:
     return op.ended
 
 
-def _find_reviver(logout: Op, proof: Op, session: Iterable[Op]) -> list[Op]:
-    """Return the request in flight with a logout that most probably brought the session back: the latest write that
+def _find_reviver(end: Op, proof: Op, session: Iterable[Op]) -> list[Op]:
+    """Return the request in flight with the end of a session that most probably brought it back: the latest write that
     ended before the proof, a later write, or else a page. None: an empty list."""
     others = (one for one in session if one is not proof and one.action is not Action.LOGOUT)
-    beside = (one for one in others if one.started < logout.ended and logout.started < one.ended)
+    beside = (one for one in others if one.started < end.ended and end.started < one.ended)
     return sorted(beside, key=lambda one: (one.action in _WRITES, one.ended <= proof.ended, one.ended))[-1:]
 
 

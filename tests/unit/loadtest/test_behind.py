@@ -16,6 +16,8 @@ PATHS = {
     Action.VISIT: "/count",
     Action.LOGOUT: "/logout",
     Action.LOGIN: "/login",
+    Action.END_OTHERS: "/devices/end",
+    Action.PASSWORD: "/password",
 }
 
 
@@ -115,3 +117,41 @@ def test_another_users_answer_has_both_logins() -> None:
     look = op(Action.LOOK, 3.0, user="bob")
     (found,) = find_requests([evidence(Kind.CROSSED, 3.0)], [own, *theirs, look]).values()
     assert found.before == (own, theirs[1])
+
+
+PHONE = {"who": "alice-1/phone", "session": "alice-1/phone#1"}
+
+
+def test_a_session_that_another_one_ended_is_revived_after_that() -> None:
+    end = op(Action.END_OTHERS, 2.0, **PHONE)
+    beside, other = op(Action.VISIT, 2.1, started=1.9), op(Action.END_OTHERS, 2.2, account="bob", session="bob-1#1")
+    operations = [op(Action.LOGOUT, 0.5), op(Action.LOGIN, 1.0), end, beside, other, op(Action.LOOK, 3.0)]
+    (found,) = find_requests([evidence(Kind.REVIVED, 3.0)], operations).values()
+    assert found.before == (end, beside)
+
+
+@pytest.mark.parametrize("action", [Action.END_OTHERS, Action.PASSWORD])
+def test_a_lost_session_has_its_login_and_its_request_that_ended_the_others(action: Action) -> None:
+    login, own = op(Action.LOGIN, 1.0), op(action, 2.0)
+    elsewhere = op(action, 2.5, **PHONE)
+    (found,) = find_requests(
+        [evidence(Kind.SESSION_LOST, 3.0)], [login, own, elsewhere, op(Action.LOOK, 3.0, user=None)]
+    ).values()  # fmt: skip
+    assert found.before == (login, own)
+
+
+def test_a_password_that_is_undone_has_the_changes_of_its_account() -> None:
+    changes = [op(Action.PASSWORD, at, **PHONE) for at in (0.5, 1.0)]
+    changes.append(op(Action.PASSWORD, 1.5, outcome=OpOutcome.UNKNOWN, status=503))
+    others = [op(Action.PASSWORD, 1.6, account="bob"), op(Action.PASSWORD, 1.7, outcome=OpOutcome.FAIL)]
+    login, later = op(Action.LOGIN, 3.0), op(Action.PASSWORD, 3.5)
+    (found,) = find_requests([evidence(Kind.PASSWORD_UNDONE, 3.0)], [*changes, *others, login, later]).values()
+    assert found.before == tuple(changes[1:])
+
+
+def test_a_value_that_no_write_can_have_made_has_the_latest_writes_with_the_refused_ones() -> None:
+    login, write = op(Action.LOGIN, 0.5), op(Action.VISIT, 1.0)
+    refused = op(Action.VISIT, 2.0, outcome=OpOutcome.FAIL, status=409)
+    look = op(Action.LOOK, 3.0, user="alice", visits=9)
+    (found,) = find_requests([evidence(Kind.CROSSED, 3.0)], [login, write, refused, look]).values()
+    assert found.before == (write, refused)
