@@ -72,8 +72,9 @@ class Response(NamedTuple):
 class Answer:
     """How an operation ended, and the values that its answer shows (UNSET: not shown).
 
-    `user` None: no user is logged in. `error` is the failure as HTTP; empty: none. `then` are the requests of a look
-    that follows, such as that of the page which a write redirects to: what it shows is not the write's own answer.
+    `user` None: no user is logged in. `error` is the failure as HTTP; empty: none. `refused`: it is a login, and the
+    reason why it failed can only be the password. `then` are the requests of a look that follows, such as that of the
+    page which a write redirects to: what it shows is not the write's own answer.
     """
 
     outcome: OpOutcome
@@ -81,6 +82,7 @@ class Answer:
     visits: int | UnsetType = UNSET
     cart: Mapping[str, int] | UnsetType = UNSET
     error: str = ""
+    refused: bool = False
     then: "Exchange | None" = field(default=None, compare=False)
 
 

@@ -6,6 +6,7 @@ A tab does not know what the others do meanwhile, so it accepts every answer. Th
 import itertools
 import random
 from collections.abc import Sequence
+from http.client import TOO_MANY_REQUESTS
 
 import gevent
 from locust import task
@@ -163,7 +164,8 @@ class AccountUser(TabUser):
     def log_in_with(self, browser: Browser, who: str) -> Op:
         """Log in; where the password is refused, a change without an answer may have happened: find it."""
         op = super().log_in_with(browser, who)
-        if op.status == 401:
+        is_conflict = not op.error
+        if op.outcome is OpOutcome.FAIL and not is_conflict and 0 < op.status < TOO_MANY_REQUESTS:
             self._find_password()
         return op
 

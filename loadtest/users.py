@@ -187,6 +187,7 @@ class SessionUser(FastHttpUser):
                 path=talk.main.shown,
                 status=0 if response is None else response.status_code,
                 shed=response is not None and response.status_code == 503 and _header(response, "Retry-After") != "",
+                refused=answer.refused,
                 error=answer.error,
                 node=last_node(_header_lines(main, adapter.node_header)),
                 upstream=_header(main, "X-Upstream"),

@@ -92,7 +92,7 @@ class AccountChecker:
             if op.outcome is OpOutcome.OK and op.password < confirmed:
                 what = f"an old password is accepted, {op.started - self._confirmed[confirmed]:.3f} s after its change"
                 yield _make(op, what)
-            elif op.status == _UNAUTHORIZED and op.password == confirmed and not self._may_be_newer(op):
+            elif (op.refused or op.status == _UNAUTHORIZED) and op.password == confirmed and not self._may_be_newer(op):
                 what = f"the new password is refused, {op.started - self._confirmed[confirmed]:.3f} s after its change"
                 yield _make(op, what)
         self.ends = [end for end in self.ends if end.change.over + self.horizon > frontier]

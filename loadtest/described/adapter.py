@@ -154,9 +154,11 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True, dict=Tru
             request = prepared.make(values, page)
         logged_out |= operation.action is Action.LOGOUT
         try:
-            return (yield from self._carry_out(prepared, operation, account, request, logged_out=logged_out))
+            answer = yield from self._carry_out(prepared, operation, account, request, logged_out=logged_out)
         except NotShown as error:
             return Answer(OpOutcome.UNKNOWN, error=str(error))
+        # Many applications answer a wrong token as they do a wrong password: with the form.
+        return replace(answer, refused=False) if answer.refused and prepared.sends_token else answer
 
     def _carry_out(
         self, prepared: PreparedRequest, operation: Operation, account: str, first: Request, *, logged_out: bool
@@ -178,7 +180,8 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True, dict=Tru
             if moved and action not in _READS | {Action.LOGIN}:
                 # Some applications carry a write out and answer 307, where 303 would be right.
                 return Answer(OpOutcome.UNKNOWN, error=f"{complaint}, repeated as {request.method} {request.path}")
-            return Answer(OpOutcome.FAIL, error="" if may_fail else complaint)
+            is_refused = action is Action.LOGIN and status < 400
+            return Answer(OpOutcome.FAIL, error="" if may_fail else complaint, refused=is_refused)
         shows = prepared.shows
         redirected = path is not None and spec.follow
         if redirected and action not in _READS | {Action.LOGIN}:
@@ -196,7 +199,7 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True, dict=Tru
             answer = self._read(spec, operation, account, Page(last), logged_out=logged_out)
         if redirected and action is Action.LOGIN and answer.outcome is OpOutcome.FAIL:
             error = answer.error and f"it leads to {printable(path or '')}, which shows nobody: refused, or lost"
-            answer = replace(answer, outcome=OpOutcome.UNKNOWN, error=error)  # it may have been carried out
+            answer = Answer(OpOutcome.UNKNOWN, error=error)  # it may have been carried out
         return answer
 
     def _repeat(self, request: Request, response: Response) -> Generator[Request, Response, tuple[Request, Response]]:
@@ -360,7 +363,7 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True, dict=Tru
 def _nobody(action: Action, *, may_fail: bool, why: str = _REFUSED) -> Answer:
     """Return the answer to an operation where nobody is logged in: a write was not carried out. `why`: of a login."""
     if action is Action.LOGIN:
-        return Answer(OpOutcome.FAIL, error="" if may_fail else why)
+        return Answer(OpOutcome.FAIL, error="" if may_fail else why, refused=True)
     return Answer(OpOutcome.OK, user=None) if action in _READS else Answer(OpOutcome.FAIL)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.history import Op, read
+from loadtest.history import Action, Op, OpOutcome, read
 from loadtest.results import HISTORY
 from tests.support.commands import run_command
 from tests.support.plain_shop import ACCOUNT, FILE, PlainShop, serving_shop
@@ -69,3 +69,20 @@ def test_tabs_change_passwords_and_end_sessions_that_a_file_describes(
     assert record["load"]["failed"] == 0 or shop.keeps_password, "its new passwords are refused"
     names = {row["name"] for row in record["latency"]["rows"]}
     assert {"/account", "/devices", "/devices/end", "/password"} <= names
+
+
+def test_a_user_whose_password_was_changed_after_all_finds_it(tmp_path: Path) -> None:
+    with serving_shop(PlainShop(changes_late=True)) as url:
+        (tmp_path / "shop.toml").write_text((FILE + ACCOUNT).replace("URL", url).replace("count = 6", "count = 12"))
+        load = (*LOAD, "--duration", 6, "--mix", "tabs", "--out", tmp_path / "out")
+        done = run_command("load", "--target", tmp_path / "shop.toml", *load)
+    record = json.loads((tmp_path / "out" / "load.json").read_text())
+    assert record["findings"]["examples"] == {}, done.stdout + done.stderr
+    logins = [op for op in read(tmp_path / "out" / HISTORY) if isinstance(op, Op) and op.action is Action.LOGIN]
+    refused: dict[str, float] = {}
+    for op in logins:
+        if op.error and op.status == 200:
+            refused.setdefault(op.account, op.ended)
+    assert refused, "a password was changed after the answer"
+    accepted = [op for op in logins if op.outcome is OpOutcome.OK and op.account in refused]
+    assert any(op.started > refused[op.account] for op in accepted), "they go on with the new password"

@@ -389,6 +389,11 @@ PASSWORDS: Cases = {
         changed().refused(Action.LOGIN, 401, password=2, **PHONE),
         UNDONE,
     ),
+    "the new password is refused with the form, after a change": (
+        changed().refused(Action.LOGIN, 200, password=2, refused=True, **PHONE),
+        UNDONE,
+    ),
+    "the form may be the answer to a wrong token": (changed().refused(Action.LOGIN, 200, password=2, **PHONE), CLEAN),
     "the old password is refused, the new one accepted": (
         changed().refused(Action.LOGIN, 401, password=1, **PHONE).login(password=2, **PHONE),
         CLEAN,

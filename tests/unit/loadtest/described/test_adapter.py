@@ -241,7 +241,7 @@ def test_a_proxy_may_forget_its_port_or_its_scheme(location: str) -> None:
 
 CHANGE = {"path": "/pw", "form": {"old": "{password}", "new": "{new_password}"}, "redirect": "/account"}
 ACCOUNT_REQUESTS: dict[str, Any] = {
-    "account": {"path": "/account", "user": {"css": "#user"}, "counter": {"css": "#n"}},
+    "account": {"path": "/account", "user": {"css": "#user"}},
     "sessions": {"path": "/devices"},
     "end_others": {"path": "/devices", "method": "DELETE", "status": 200},
     "password": CHANGE,
@@ -275,6 +275,36 @@ def test_requests_of_an_account_and_writes_in_conflict_are_judged_by_the_file(
 ) -> None:
     to = adapter(conflict=[409, 412], more=ACCOUNT_REQUESTS)
     assert talk(to, action, scripted, browser=known())[1] == answer
+
+
+FORM_LOGIN: dict[str, Any] = {"path": "/login", "form": {"name": "{user}", "word": "{password}"}}
+
+
+@pytest.mark.parametrize(
+    ("login", "scripted", "refused"),
+    [
+        ({"redirect": "/welcome"}, (200, {}, FORM), True),
+        ({"redirect": "/welcome"}, (302, {"Location": "/login"}, b""), True),
+        ({"status": 302}, (200, {}, FORM), True),
+        ({"status": 200}, (401, {}, b""), True),
+        ({"user": {"css": "#user"}}, (302, {"Location": "/login"}, b""), True),
+        ({"redirect": "/welcome"}, (429, {}, b""), False),
+        ({"redirect": "/welcome"}, (422, {}, b""), False),
+        ({"redirect": "/welcome"}, (409, {}, b""), False),
+        ({"redirect": "/welcome"}, (302, {"Location": "/welcome"}, b""), False),
+        ({"redirect": "/welcome"}, (500, {}, b""), False),
+        ({"user": {"css": "#user"}}, (302, {"Location": "/other"}, b""), False),
+    ],
+)
+def test_a_login_is_refused_for_its_password_where_nothing_else_can_be_the_reason(
+    login: dict[str, Any], scripted: Scripted, refused: bool
+) -> None:
+    script = [scripted, (200, {}, b"")] if "/other" in scripted[1].values() else [scripted]
+    to = adapter(conflict=[409], csrf=None, more={"login": FORM_LOGIN | login})
+    assert talk(to, Action.LOGIN, *script)[1].refused is refused
+    form = {**FORM_LOGIN["form"], "token": "{csrf}"}
+    to = adapter(conflict=[409], more={"login": FORM_LOGIN | login | {"form": form}})
+    assert not talk(to, Action.LOGIN, (200, {}, FORM), *script)[1].refused, "the token may be the reason"
 
 
 def test_a_change_of_password_sends_both_and_may_be_answered_at_its_own_redirect() -> None:

@@ -82,7 +82,7 @@ def test_a_request_asks_for_json_and_names_no_origin_which_a_proxy_may_change(ac
         (Action.LOOK, 409, b"", Answer(OpOutcome.FAIL, error="status 409")),
         (Action.LOOK, 204, b"", Answer(OpOutcome.FAIL, error="status 204")),
         (Action.LOGOUT, 409, b"", Answer(OpOutcome.FAIL, error="status 409")),
-        (Action.LOGIN, 401, b"", Answer(OpOutcome.FAIL, error="status 401")),
+        (Action.LOGIN, 401, b"", Answer(OpOutcome.FAIL, error="status 401", refused=True)),
         (Action.LOGIN, 429, b"", Answer(OpOutcome.FAIL, error="status 429")),
         (Action.VISIT, 502, b"", Answer(OpOutcome.UNKNOWN, error="status 502")),
         (Action.PASSWORD, 503, b"", Answer(OpOutcome.UNKNOWN, error="status 503")),
@@ -109,7 +109,8 @@ def test_an_answer_that_is_not_json_in_utf_8_is_unknown(body: bytes) -> None:
 
 @pytest.mark.parametrize("status", [401, 429])
 def test_the_refusal_of_an_old_password_is_no_failure(status: int) -> None:
-    assert read(Operation(Action.LOGIN, may_fail=True), status, b"") == Answer(OpOutcome.FAIL)
+    answer = read(Operation(Action.LOGIN, may_fail=True), status, b"")
+    assert answer == Answer(OpOutcome.FAIL, refused=status == 401)
 
 
 @given(st.sampled_from(Action), st.integers(200, 599), st.binary(max_size=40))
