@@ -46,7 +46,7 @@ OTHER_LOSSES = {
     Kind.EMPTYING_UNDONE: ("emptied cart was full again", "emptied carts were full again"),
     Kind.STALE_READ: ("old value was shown", "old values were shown"),
     Kind.REVIVED: ("logout was undone", "logouts were undone"),
-    Kind.CROSSED: ("answer had data of another user", "answers had data of another user"),
+    Kind.CROSSED: ("answer had data not written in its session", "answers had data not written in their sessions"),
     Kind.MISDIRECTED: ("write was in another session", "writes were in another session"),
     Kind.PASSWORD_UNDONE: ("change of password was undone", "changes of password were undone"),
 }

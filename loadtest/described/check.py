@@ -1,22 +1,31 @@
 """The check of a target's file: each request once, in the order of a visit, and what the answers show."""
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from loadtest.browser import Browser, has_attribute
 from loadtest.checker import Kind
 from loadtest.claims.claim import Sight
 from loadtest.conversation import NO_COOKIE, Conversation
 from loadtest.described.adapter import REDIRECTS
-from loadtest.described.file import ACTIONS, RequestSpec
+from loadtest.described.check_account import check_end_others, check_password
+from loadtest.described.file import ACTIONS, RequestSpec, as_statuses
 from loadtest.described.paths import resolve_location
 from loadtest.described.readings import NotShown, Page, find_name
-from loadtest.described.steps import CheckStep, describe_answer, describe_hops, describe_sent, list_items
+from loadtest.described.steps import (
+    CheckStep,
+    Misread,
+    TargetCheck,
+    describe_answer,
+    describe_hops,
+    describe_sent,
+    list_items,
+)
 from loadtest.described.users import certificate_hint, make_users
 from loadtest.history import RENEWALS, Action, OpOutcome
 from loadtest.http import Operation, Response, printable
@@ -27,24 +36,8 @@ if TYPE_CHECKING:
 
 _COMMON_NODE_HEADERS = ("X-Served-By", "X-Node", "X-Backend", "X-Upstream", "X-Served-From")
 _MOST_COOKIES = 5
+_SAME_SESSION = "where each answer brings one of the same session, give cookie_changes = true"
 _VISITS = 3
-
-
-@dataclass
-class TargetCheck:
-    """What a check has found. `mistakes` are lines with file and line number, and `misread` those among them by which
-    a load would find nothing, or what is not so; `missing` is what nobody can find out, with the reason; `hints` are
-    keys that the file could have."""
-
-    steps: list[CheckStep] = field(default_factory=list)
-    mistakes: list[str] = field(default_factory=list)
-    misread: list[str] = field(default_factory=list)
-    missing: Mapping[Kind | Sight, str] = field(default_factory=dict)
-    hints: list[str] = field(default_factory=list)
-
-
-class Misread(str):
-    """A complaint about the file: an answer is not what it says. Others are about the application."""
 
 
 def check_target(target: "DescribedTarget") -> TargetCheck:
@@ -57,7 +50,7 @@ def check_target(target: "DescribedTarget") -> TargetCheck:
                 make_users(target, target.adapter, described, target.cluster)
             except TargetError as error:
                 found.mistakes.append(str(error))
-        visit = _Visit(target, found)
+        visit = Visit(target, found)
         visit.make()
         found.hints += visit.find_hints()
     return found
@@ -71,109 +64,81 @@ def find_misread(target: "DescribedTarget") -> list[str]:
     lines: list[str] | None = None
     with answering(target.url, certificate_hint(target.described)):
         for _ in range(_VISITS):
-            _Visit(target, found := TargetCheck()).make()
+            Visit(target, found := TargetCheck()).make()
             lines = found.misread if lines is None else [line for line in lines if line in found.misread]
             if not lines:
                 break
     return lines or []
 
 
-class _Visit:
+class Visit:
     """The visit of the last account, with one browser. It keeps the session's cookie after the logout."""
 
     def __init__(self, target: "DescribedTarget", found: TargetCheck) -> None:
-        self._target, self._found = target, found
-        self._browser = make_browser(target)
-        *_, (self._account, self._password) = target.users.items()
+        self.target, self.found = target, found
+        self.browser = make_browser(target)
+        *_, (self.account, self.password) = target.users.items()
         self._counter: int | None = None  # what it should be
         self._item = f"check {secrets.token_hex(3)}"
         self._added = False
         self._redirects = False  # whether look redirects a user who is logged in
         self._changed = False  # whether an answer between login and logout brought another value of the cookie
         self._hiding: list[str] = []  # requests whose pages show the user, who is not read
-        self._replies: list[Reply] = []
+        self.replies: list[Reply] = []
 
     def make(self) -> None:
         """Send the requests of a visit."""
-        requests = self._target.adapter.requests
-        if not self._step("look", requests.look, self._judge_visitor):
+        requests = self.target.adapter.requests
+        if not self.step("look", requests.look, self._judge_visitor):
             return
-        visitor = self._browser
+        visitor = self.browser
         for name in ("account", "sessions"):
-            self._browser = make_browser(self._target)  # whose cookies prove that it has no session
-            self._step(name, getattr(requests, name), self._judge_stranger)
-        self._browser = visitor
-        if not self._step("login", requests.login, self._judge_login):
+            self.browser = make_browser(self.target)  # whose cookies prove that it has no session
+            self.step(name, getattr(requests, name), self._judge_stranger)
+        self.browser = visitor
+        if not self.step("login", requests.login, self._judge_login):
             return
-        self._step("look", requests.look, self._judge_user)
-        self._redirects = _main(self._replies[-1]).status in REDIRECTS
+        self.step("look", requests.look, self._judge_user)
+        self._redirects = _main(self.replies[-1]).status in REDIRECTS
         for _ in range(2 if requests.count is not None else 0):
-            self._step("count", requests.count, self._judge_count)
-        self._step("read", requests.read, self._judge_read)
-        self._step("add", requests.add, self._judge_add)
+            self.step("count", requests.count, self._judge_count)
+        self.step("read", requests.read, self._judge_read)
+        self.step("add", requests.add, self._judge_add)
         later = requests.read or requests.look
         is_read = requests.read is not None and requests.add is None
         if self._has_written and not is_read and (later.items is not None or later.counter is not None):
-            self._step("read" if requests.read is not None else "look", later, self._judge_user)
-        self._step("empty", requests.empty, lambda _: "")
-        self._step("account", requests.account, self._judge_name)
-        self._step("sessions", requests.sessions, self._judge_name)
-        self._change_password(requests.password)
-        self._end_others(requests.end_others)
-        if self._step("logout", requests.logout, lambda _: "") and requests.logout is not None:
-            self._step("look", requests.look, self._judge_end)
+            self.step("read" if requests.read is not None else "look", later, self._judge_user)
+        self.step("empty", requests.empty, lambda _: "")
+        self.step("account", requests.account, self._judge_name)
+        self.step("sessions", requests.sessions, self._judge_name)
+        check_password(self, requests.password)
+        check_end_others(self, requests.end_others)
+        if self.step("logout", requests.logout, lambda _: "") and requests.logout is not None:
+            self.step("look", requests.look, self._judge_end)
             self._write_after_logout()
 
-    def _change_password(self, spec: RequestSpec | None) -> None:
-        """Change the password, log in with the new one, and change it back."""
-        if spec is None:
-            return
-        old, new = self._password, f"{self._password}.2"  # as virtual users do
-        try:
-            self._step("password", spec, lambda _: "", new_password=new)
-        finally:
-            browser = self._log_in(new)
-            if browser is not None:
-                self._browser, self._password = browser, new
-                self._step("password", spec, lambda _: "", new_password=old)
-                if self._log_in(old) is not None:
-                    self._password = old
-                else:
-                    self._complain(f"{self._account} has the password {new!r} now: changing it back changed nothing")
-            elif self._log_in(old) is None:
-                what = f"{self._account} may have the password {new!r} now"
-                self._complain(f"{what}: no login with it, or with the one before, is accepted")
-            elif not self._found.steps[-1].complaint:
-                self._complain("the new password is refused afterwards: it was not changed, or the answer refused it")
+    def look(self, browser: Browser) -> str | UnsetType | None:
+        """Return the user whom a browser shows."""
+        return send(self.target, Operation(Action.LOOK), self.account, self.password, browser).answer.user
 
-    def _end_others(self, spec: RequestSpec | None) -> None:
-        """Log in with another browser, and end its session."""
-        if spec is None or (other := self._log_in(self._password)) is None:
-            return
-        if self._step("end_others", spec, lambda _: ""):
-            shown = send(self._target, Operation(Action.LOOK), self._account, self._password, other).answer
-            if isinstance(shown.user, str):
-                self._complain(f"shows {shown.user!r} in another browser afterwards: it ended no session there")
-            self._step("look", self._target.adapter.requests.look, self._judge_name)
-
-    def _log_in(self, password: str) -> Browser | None:
+    def log_in(self, password: str) -> Browser | None:
         """Log in with another browser; return None if the password is refused."""
-        browser = make_browser(self._target)
-        answer = send(self._target, Operation(Action.LOGIN), self._account, password, browser).answer
+        browser = make_browser(self.target)
+        answer = send(self.target, Operation(Action.LOGIN), self.account, password, browser).answer
         return browser if answer.outcome is OpOutcome.OK else None
 
     def _write_after_logout(self) -> None:
         """Send a write with the cookie from before the logout: its answer must say that nobody is logged in."""
-        requests = self._target.adapter.requests
+        requests = self.target.adapter.requests
         name, spec = ("count", requests.count) if requests.count is not None else ("add", requests.add)
         if spec is None:
             return
-        before = next((one for one in self._replies if one.request.name == spec.path), None)
-        found = self._found
+        before = next((one for one in self.replies if one.request.name == spec.path), None)
+        found = self.found
         kept, misread = list(found.mistakes), list(found.misread)
-        self._step(name, spec, lambda _: "")
+        self.step(name, spec, lambda _: "")
         found.mistakes[:], found.misread[:] = kept, misread  # what a write after a logout does is the application's
-        step, reply = found.steps[-1], self._replies[-1]
+        step, reply = found.steps[-1], self.replies[-1]
         shows = "nobody, nothing was done" if reply.answer.outcome == "fail" else step.shows
         found.steps[-1] = replace(step, shows=shows, complaint="")
         if reply.answer.outcome == "fail" and not reply.answer.error:
@@ -189,50 +154,52 @@ class _Visit:
 
     def _tell_anonymous(self, name: str, what: str, key: str) -> None:
         why = "if that means that nobody is logged in, give it"
-        self._found.hints.append(f"anonymous: {name} after the logout {what}; {why} {key}")
+        self.found.hints.append(f"anonymous: {name} after the logout {what}; {why} {key}")
 
-    def _step(self, name: str, spec: RequestSpec | None, judge: Callable[[Reply], str], new_password: str = "") -> bool:
+    def step(self, name: str, spec: RequestSpec | None, judge: Callable[[Reply], str], new_password: str = "") -> bool:
         """Send a request; return whether its answer is as described."""
         if spec is None:
             return False
         item, quantity = (self._item, 1) if name == "add" else ("", 0)
         operation = Operation(ACTIONS[name], item, quantity, new_password=new_password)
-        exchange = self._target.adapter.exchange_of(
-            spec, operation, self._account, self._password, self._browser.value
+        exchange = self.target.adapter.exchange_of(
+            spec, operation, self.account, self.password, self.browser.value
         )  # fmt: skip
-        before = self._browser.sending().cookie
-        reply = converse(self._target, Conversation(exchange, self._browser, operation.action))
-        self._changed |= operation.action not in RENEWALS and self._browser.sending().cookie != before
-        self._replies.append(reply)
+        before = self.browser.sending().cookie
+        reply = converse(self.target, Conversation(exchange, self.browser, operation.action))
+        self._changed |= operation.action not in RENEWALS and self.browser.sending().cookie != before
+        self.replies.append(reply)
         if name in {"count", "add", "read"} and name not in self._hiding and self._hides_user(spec, reply):
             self._hiding.append(name)
         error = reply.answer.error
         if not error and name != "logout" and reply.answer.outcome != "ok":
-            error = "nobody is logged in, so nothing was done"
-        complaint = judge(reply) if not error or error.startswith(NO_COOKIE) else _complain(reply, error)
+            error = "its answer means that nobody is logged in"
+            if (status := _main(reply).status) in as_statuses(self.target.described.file.conflict):
+                error = f"status {status} is a conflict, so it was not carried out"
+        complaint = judge(reply) if not error or error.startswith(NO_COOKIE) else _describe_error(reply, error)
         shows = describe_answer(reply.answer)
-        self._found.steps.append(CheckStep(name, describe_sent(reply), describe_hops(reply.hops), shows))
+        self.found.steps.append(CheckStep(name, describe_sent(reply), describe_hops(reply.hops), shows))
         if complaint:
-            self._complain(complaint)
+            self.complain(complaint)
         return not error
 
-    def _complain(self, complaint: str) -> None:
+    def complain(self, complaint: str) -> None:
         """Note what is wrong with the last step."""
-        found = self._found
+        found = self.found
         found.steps[-1] = replace(found.steps[-1], complaint=complaint)
         name = found.steps[-1].name
-        line = f"{self._target.described.where('requests', name)}: requests.{name}: {complaint}"
+        line = f"{self.target.described.where('requests', name)}: requests.{name}: {complaint}"
         for lines in (found.mistakes, *([found.misread] if isinstance(complaint, Misread) else [])):
             if line not in lines:
                 lines.append(line)
 
     def _hides_user(self, spec: RequestSpec, reply: Reply) -> bool:
         """Return whether an answer whose values are read shows the user where `look` does, and is not read so."""
-        user = self._target.adapter.requests.look.user
+        user = self.target.adapter.requests.look.user
         if user is None or reply.answer.user is not UNSET or not (spec.counter or spec.items):
             return False
         with suppress(NotShown):
-            return find_name(user, Page(reply.hops[-1].response)) == self._account
+            return find_name(user, Page(reply.hops[-1].response)) == self.account
         return False
 
     def _judge_visitor(self, reply: Reply) -> str:
@@ -247,20 +214,20 @@ class _Visit:
         return self._judge_visitor(reply)
 
     def _judge_login(self, reply: Reply) -> str:
-        if self._browser.sending().cookie is None:
-            if (name := self._target.session_cookie) in reply.cookies:
+        if self.browser.sending().cookie is None:
+            if (name := self.target.session_cookie) in reply.cookies:
                 return f"set the cookie {name!r} empty, or with Max-Age or Expires that end it at once"
             names = ", ".join(map(printable, list(reply.cookies)[:_MOST_COOKIES])) or "no cookie"
-            return f"set no cookie {self._target.session_cookie!r}: it set {names}"
+            return f"set no cookie {self.target.session_cookie!r}: it set {names}"
         return self._judge_name(reply)
 
     def _judge_name(self, reply: Reply) -> str:
         user = reply.answer.user
         if user is None:
-            return f"shows nobody, and {self._account} is logged in"
-        if user is not UNSET and user != self._account:
+            return f"shows nobody, and {self.account} is logged in"
+        if user is not UNSET and user != self.account:
             how = "read the name elsewhere, or give logged_in instead of user"
-            return Misread(f"shows {user!r} and not {self._account!r}: {how}")
+            return Misread(f"shows {user!r} and not {self.account!r}: {how}")
         return ""
 
     def _judge_user(self, reply: Reply) -> str:
@@ -271,7 +238,7 @@ class _Visit:
         return self._added or bool(self._counter)
 
     def _judge_read(self, reply: Reply) -> str:
-        spec = self._target.adapter.requests.read
+        spec = self.target.adapter.requests.read
         if spec is not None and spec.counter is not None and reply.answer.visits is UNSET and self._has_written:
             return Misread(
                 f"shows no counter, after {self._counter} requests count: read it elsewhere, or leave it out"
@@ -301,20 +268,19 @@ class _Visit:
 
     def _judge_count(self, reply: Reply) -> str:
         self._counter = (self._counter or 0) + 1
-        return self._judge_cookie(reply) or self._judge_name(reply) or self._judge_values(reply)
+        return self.judge_cookie(reply) or self._judge_name(reply) or self._judge_values(reply)
 
     def _judge_add(self, reply: Reply) -> str:
         self._added = True
-        return self._judge_cookie(reply) or self._judge_name(reply) or self._judge_values(reply)
+        return self.judge_cookie(reply) or self._judge_name(reply) or self._judge_values(reply)
 
-    def _judge_cookie(self, reply: Reply) -> str:
-        if not reply.session or self._target.adapter.cookie_changes:
+    def judge_cookie(self, reply: Reply, advice: str = _SAME_SESSION) -> str:
+        if not reply.session or self.target.adapter.cookie_changes:
             return ""
-        sent = self._browser.sending().cookie
+        sent = self.browser.sending().cookie
         if reply.session.partition("=")[2] in {sent, ""}:
             return ""
-        what = f"brought another value of the cookie {self._target.session_cookie!r}"
-        return f"{what}: where each answer brings one of the same session, give cookie_changes = true"
+        return f"brought another value of the cookie {self.target.session_cookie!r}: {advice}"
 
     def _judge_end(self, reply: Reply) -> str:
         user = reply.answer.user
@@ -324,25 +290,25 @@ class _Visit:
 
     def find_hints(self) -> Iterator[str]:
         """Yield what the file could have, too."""
-        file, requests = self._target.described.file, self._target.adapter.requests
+        file, requests = self.target.described.file, self.target.adapter.requests
         login = requests.login
         if not login.status and login.redirect is None and login.user is None and login.logged_in is None:
             yield "login: give it status, redirect or user, or a refused one passes for a login"
         if requests.password is not None and not requests.password.status and requests.password.redirect is None:
             yield "password: give it status or redirect, or a refused one passes for a change"
-        if file.cookie_changes and not self._changed and self._browser.sending().cookie is not None:
+        if file.cookie_changes and not self._changed and self.browser.sending().cookie is not None:
             what = f"no answer brought another value of {file.cookie}"
             yield f"cookie_changes: {what}; leave it out, or writes into another session can't be found"
-        if file.url.startswith("http:") and any(_has_secure(reply, file.cookie) for reply in self._replies):
+        if file.url.startswith("http:") and any(_has_secure(reply, file.cookie) for reply in self.replies):
             why = "over http browsers send it to localhost at most"
             yield f"cookie: {file.cookie} is Secure; {why}: give url with https"
         if self._redirects:
             why = "probes follow nothing and count 200 alone"
             yield f"look: it redirects a logged-in user; {why}: give the path of the page itself"
-        if len(self._target.users) == 1:
+        if len(self.target.users) == 1:
             yield "users: with one account nobody can tell whose session an answer shows"
         for write, value, sight in (("count", "counter", Sight.COUNTS), ("add", "items", Sight.ADDS)):
-            if getattr(requests, write) is not None and {sight, Kind.UPDATE_LOST} & self._target.lacks.keys():
+            if getattr(requests, write) is not None and {sight, Kind.UPDATE_LOST} & self.target.lacks.keys():
                 yield f"{write}: no answer shows the {value}, so nobody can tell whether one is lost: give {value}"
         for hiding in self._hiding:
             why = "or another session's page passes for one with lost updates"
@@ -350,10 +316,10 @@ class _Visit:
         if requests.logout is None:
             yield "logout: without it no logouts are checked"
         if file.node_header is None:
-            names = (name for name in _COMMON_NODE_HEADERS if any(_has(reply, name) for reply in self._replies))
+            names = (name for name in _COMMON_NODE_HEADERS if any(_has(reply, name) for reply in self.replies))
             if (name := next(names, None)) is not None:
                 yield f'node_header: answers have {name}; if it names the node, give node_header = "{name}"'
-        elif not any(_has(reply, file.node_header) for reply in self._replies):
+        elif not any(_has(reply, file.node_header) for reply in self.replies):
             yield f"node_header: no answer has {file.node_header}, so nobody can tell which nodes serve"
         if file.site is not None and (complaint := self._check_site(file.site)):
             yield f"site: GET {file.site}: {complaint}"
@@ -362,13 +328,13 @@ class _Visit:
 
     def _check_site(self, path: str) -> str:
         """Return why a page is not one without a session."""
-        browser = make_browser(self._target)
-        adapter, look = self._target.adapter, Operation(Action.LOOK)
+        browser = make_browser(self.target)
+        adapter, look = self.target.adapter, Operation(Action.LOOK)
         exchange = adapter.exchange_of(RequestSpec(path, status=200), look, "", "", browser.value, logged_out=True)
-        return converse(self._target, Conversation(exchange, browser, look.action)).answer.error
+        return converse(self.target, Conversation(exchange, browser, look.action)).answer.error
 
 
-def _complain(reply: Reply, error: str) -> str:
+def _describe_error(reply: Reply, error: str) -> str:
     """Return what is wrong with a reply. An answer that the target did not give at that moment is nothing of the file,
     nor is one for nobody."""
     told = f"{reply.request.method} {printable(reply.request.path)}: {error}"

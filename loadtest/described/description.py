@@ -110,7 +110,7 @@ def _find_mistakes(file: TargetFile, path: Path) -> Iterator[tuple[Place, str]]:
     look = file.requests.look
     if look.user is None and look.logged_in is None:
         yield ("requests", "look"), "requests.look must show the user: give it user, or logged_in"
-    yield from _check_statuses(("conflict",), file.conflict)
+    yield from _check_conflict(file)
     if file.anonymous is not None:
         yield from _check_reading(("anonymous",), file.anonymous, several=True)
         yield from _check_statuses(("anonymous", "status"), file.anonymous.status)
@@ -196,6 +196,18 @@ def _check_statuses(place: Place, statuses: Statuses) -> Iterator[tuple[Place, s
     for status in as_statuses(statuses):
         if not 100 <= status <= 599:
             yield place, f"{'.'.join(map(str, place))} must be from 100 to 599, not {status}"
+
+
+def _check_conflict(file: TargetFile) -> Iterator[tuple[Place, str]]:
+    """Check the statuses of writes that were not carried out: none that says that one was, or may have been."""
+    conflicts = as_statuses(file.conflict)
+    for status in conflicts:
+        if not 400 <= status <= 499:
+            yield ("conflict",), f"conflict must be from 400 to 499, not {status}"
+    for name, request in file.requests.named():
+        for status in as_statuses(request.status):
+            if status in conflicts:
+                yield ("requests", name, "status"), f"requests.{name}.status must not be in conflict, as {status} is"
 
 
 def _check_users(users: UsersSpec, file: TargetFile) -> Iterator[tuple[Place, str]]:

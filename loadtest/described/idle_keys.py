@@ -8,7 +8,8 @@ import msgspec
 from loadtest.described.file import RequestSpec, Runtime, RuntimeKind, TargetFile, sends_token
 from loadtest.described.toml import Place
 
-_OF_ANSWERS = ("user", "logged_in", "counter", "items")
+_OF_SESSION = {"counter": "counter", "items": "list"}
+_OF_ANSWERS = ("user", "logged_in", *_OF_SESSION)
 
 
 def find_idle_keys(file: TargetFile, values: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
@@ -27,7 +28,10 @@ def find_idle_keys(file: TargetFile, values: Mapping[str, Any]) -> Iterator[tupl
         readings["users", "sign_up"] = users["sign_up"]
     for place, given in readings.items():
         for key in _OF_ANSWERS:
-            if key in given:
+            if key in given and key in _OF_SESSION and place[-1] in ("account", "sessions"):
+                what = f"{'.'.join(map(str, place))}.{key} must be left out"
+                yield (*place, key), f"{what}: look and read show the session's {_OF_SESSION[key]}"
+            elif key in given:
                 yield from _find_of_reading((*place, key), given[key])
     specs: list[tuple[Place, RequestSpec]] = [(("requests", name), spec) for name, spec in file.requests.named()]
     if file.users.sign_up is not None:

@@ -1,10 +1,12 @@
-"""The steps of a target's check in words: what was sent, how it was answered, and what the answer shows."""
+"""The result of a target's check, and its steps in words: what was sent, the answer, and what it shows."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from msgspec import UNSET
 
+from loadtest.checker import Kind
+from loadtest.claims.claim import Sight
 from loadtest.described.adapter import REDIRECTS
 from loadtest.described.paths import decode
 from loadtest.http import Answer, printable
@@ -20,6 +22,23 @@ class CheckStep:
     answered: str
     shows: str
     complaint: str = ""
+
+
+@dataclass
+class TargetCheck:
+    """What a check has found. `mistakes` are lines with file and line number, and `misread` those among them by which
+    a load would find nothing, or what is not so; `missing` is what nobody can find out, with the reason; `hints` are
+    keys that the file could have."""
+
+    steps: list[CheckStep] = field(default_factory=list)
+    mistakes: list[str] = field(default_factory=list)
+    misread: list[str] = field(default_factory=list)
+    missing: Mapping[Kind | Sight, str] = field(default_factory=dict)
+    hints: list[str] = field(default_factory=list)
+
+
+class Misread(str):
+    """A complaint about the file: an answer is not what it says. Others are about the application."""
 
 
 def describe_answer(answer: Answer) -> str:

@@ -37,6 +37,10 @@ class PlainShop:
     keeps_others: bool = False  # other sessions go on after they were ended, and after a change of password
     keeps_password: bool = False  # a change of password is acknowledged and changes nothing
     keeps_new_password: bool = False  # only the first change of password is carried out
+    changes_late: bool = False  # a change to a password that ends with .4 has a 503, and is carried out 0.2 s later
+    keeps_old_password: bool = False  # after a change of password both are accepted
+    ends_itself: bool = False  # ending the other sessions ends this one, and so does a change of password
+    renews_to_end: bool = False  # ending the other sessions gives this one a new id
     shows_devices: bool = False  # the list of sessions is a page for visitors, too
     checks_token: bool = True
     most_logins: int = 1_000_000  # others are answered with 429
@@ -44,6 +48,7 @@ class PlainShop:
     def __post_init__(self) -> None:
         self.visits: dict[str, Visit] = {}
         self.users: dict[str, str] = {}
+        self.old_passwords: set[str] = set()
         self.previous = Visit()
         self.numbers = itertools.count(1)
         self.lock = threading.Lock()
@@ -55,6 +60,8 @@ class PlainShop:
         for key in [key for key, visit in self.visits.items() if visit.user == user and key != keep]:
             if not self.keeps_others:
                 del self.visits[key]
+        if self.ends_itself:
+            del self.visits[keep]
 
     def make(self) -> Flask:
         """Return the application."""
@@ -102,7 +109,8 @@ class PlainShop:
             self.logins += 1
             if self.logins > self.most_logins:
                 return Response("too many logins", 429)
-            if self.users.get(request.form["name"]) != request.form["word"]:
+            word = request.form["word"]
+            if self.users.get(request.form["name"]) != word and word not in self.old_passwords:
                 return show(here(), "<p class=error>Unknown user or wrong password.</p>")
             with self.lock:
                 old = self.visits.pop(request.cookies.get("sid", ""), Visit())
@@ -173,9 +181,14 @@ class PlainShop:
             visit = here()
             if visit.user is None:
                 return redirect("/login")
+            key, answer = request.cookies["sid"], redirect("/devices")
             with self.lock:
-                self.end_others(visit.user, request.cookies["sid"])
-            return redirect("/devices")
+                self.end_others(visit.user, key)
+                if self.renews_to_end:
+                    new = secrets.token_hex()
+                    self.visits[new] = self.visits.pop(key)
+                    answer.set_cookie("sid", new, httponly=True)
+            return answer
 
         @app.post("/password")
         def change_password() -> Any:
@@ -185,13 +198,19 @@ class PlainShop:
             with self.lock:
                 if self.users[visit.user] != request.form["current"]:
                     return show(visit, "<p class=error>Wrong password.</p>")
+                if self.changes_late and request.form["new"].endswith(".4"):
+                    change = {visit.user: request.form["new"]}
+                    threading.Timer(0.2, self.users.update, [change]).start()
+                    return Response("later", 503)
                 self.changes += 1
+                if self.keeps_old_password:
+                    self.old_passwords.add(self.users[visit.user])
                 if not self.keeps_password and not (self.keeps_new_password and self.changes > 1):
                     self.users[visit.user] = request.form["new"]
                 key = secrets.token_hex()
                 self.visits[key] = self.visits.pop(request.cookies["sid"], visit)
                 self.end_others(visit.user, key)
-            answer = redirect("/account")
+            answer = redirect("/login" if self.ends_itself else "/account")
             answer.set_cookie("sid", key, httponly=True)
             return answer
 

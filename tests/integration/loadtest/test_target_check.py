@@ -57,9 +57,7 @@ def test_a_check_tries_the_requests_of_an_account_and_puts_the_password_back(tmp
     assert status == 0, printed
     names = [line.split()[1] for line in printed.splitlines() if line.startswith("✓")]
     assert names[:4] == ["look", "account", "sessions", "login"]
-    assert names[-9:] == [
-        *("account", "sessions", "password", "password", "end_others", "look", "logout", "look", "count")
-    ]
+    assert names[-8:] == [*("account", "sessions", "password", "password", "end_others", "logout", "look", "count")]
     assert "password undone" not in printed
     assert shop.changes == 2
     assert set(shop.users.values()) == {"a secret & more"}
@@ -80,6 +78,28 @@ def test_a_check_tries_the_requests_of_an_account_and_puts_the_password_back(tmp
             (),
             "password: user6@example.org may have the password 'a secret & more.2' now: no login with it, or with",
         ),
+        (PlainShop(keeps_others=True), (), "password: shows 'user6@example.org' in another browser afterwards"),
+        (PlainShop(keeps_old_password=True), (), "password: the old password is accepted afterwards, too"),
+        (
+            PlainShop(ends_itself=True),
+            (),
+            "password: the new password is accepted all the same: the session must go on",
+        ),
+        (
+            PlainShop(ends_itself=True),
+            (('redirect = "/account"', 'redirect = "/login"'),),
+            "password: shows nobody in this browser afterwards: it ended its own session, which must go on",
+        ),
+        (
+            PlainShop(ends_itself=True),
+            ((ACCOUNT[ACCOUNT.index("[requests.password]") :], ""),),
+            "end_others: shows nobody in this browser afterwards: it ended its own session, which must go on",
+        ),
+        (
+            PlainShop(renews_to_end=True),
+            (),
+            "end_others: brought another value of the cookie 'sid': a session must keep its id when it ends others",
+        ),
         (PlainShop(shows_devices=True), (), "sessions: does not tell a visitor from a user: say in [anonymous]"),
         (
             PlainShop(),
@@ -97,6 +117,12 @@ def test_a_check_tries_the_requests_of_an_account_and_puts_the_password_back(tmp
         "nothing changed",
         "not changed back",
         "no more logins",
+        "others go on after a change",
+        "old password",
+        "change without this session",
+        "change described without this session",
+        "ended without this session",
+        "new id",
         "for visitors",
         "refused",
         "refused unseen",

@@ -183,7 +183,9 @@ def test_a_long_text_in_an_inline_table_takes_no_time(tmp_path: Path) -> None:
          "27: requests.password.form has no {new_pasword}: did you mean 'new_password'?"),
         ('"{password}"', '"{new_password}"', "23: requests.login.form has no {new_password}: did you mean 'password'?"),
         ('cookie = "sessionid"', 'cookie = "sessionid"\nconflict = [409, 4090]',
-         "4: conflict must be from 100 to 599, not 4090"),
+         "4: conflict must be from 400 to 499, not 4090"),
+        ('cookie = "sessionid"', 'cookie = "sessionid"\nconflict = 503',
+         "4: conflict must be from 400 to 499, not 503"),
         ("status = 302", "status = 4090", "24: requests.login.status must be from 100 to 599, not 4090"),
         ('"processes"', '"proceses"', "39: runtime.kind must not be 'proceses': did you mean 'processes'?"),
         ('"processes"', '"docker"', "39: runtime.kind must not be 'docker': choose one of compose, processes, c"),
@@ -210,6 +212,13 @@ def test_a_mistake_is_one_line_with_file_and_line_number(tmp_path: Path, old: st
     with pytest.raises(DescriptionError) as error:
         read_description(path)
     assert f"{path}:{mistake}" in str(error.value)
+
+
+def test_a_conflict_is_no_status_of_a_request_that_was_carried_out(tmp_path: Path) -> None:
+    text = SHOP.replace('cookie = "', 'conflict = [409, 412]\ncookie = "').replace("= 302", "= [302, 412]")
+    with pytest.raises(DescriptionError) as error:
+        read_description(write(tmp_path, text))
+    assert str(error.value) == f"{tmp_path}/shop.toml:25: requests.login.status must not be in conflict, as 412 is"
 
 
 MEMBER = 'start = "python app.py"'
@@ -247,6 +256,16 @@ FORM = 'form = { name = "{user}", word = "{password}", token = "{csrf}" }'
         ),
         (READING, READING + "\nitems = { regex = '(?P<quantity>.)' }", "20: requests.look.items.regex has a group"),
         (READING, READING + "\nitems = { regex = 'x', quantity = '/a' }", "20: requests.look.items.quantity does noth"),
+        (
+            "[requests.count]",
+            '[requests.account]\npath = "/a"\ncounter = { css = "b" }\n[requests.count]',
+            "28: requests.account.counter must be left out: look and read show the session's counter",
+        ),
+        (
+            "[requests.count]",
+            '[requests.sessions]\npath = "/a"\nitems = { css = "li" }\n[requests.count]',
+            "28: requests.sessions.items must be left out: look and read show the session's list",
+        ),
         ('cookie = "', 'authority = "shop.toml"\ncookie = "', "3: authority does nothing: url begins with http://"),
         ('cookie = "', 'insecure = true\ncookie = "', "3: insecure does nothing: url begins with http://"),
     ],

@@ -1,0 +1,77 @@
+"""The check of what changes an account: the password is changed and changed back, and other sessions are ended."""
+
+from typing import TYPE_CHECKING
+
+from loadtest.browser import Browser
+from loadtest.described.file import RequestSpec
+from loadtest.described.steps import Misread
+from loadtest.history import OpOutcome
+from loadtest.http import Answer
+
+if TYPE_CHECKING:
+    from loadtest.described.check import Visit
+
+
+def check_password(visit: "Visit", spec: RequestSpec | None) -> None:
+    """Change the password, log in with the new one, and change it back."""
+    if spec is None:
+        return
+    old, new = visit.password, f"{visit.password}.2"  # as virtual users do
+    other = visit.log_in(old)
+    try:
+        visit.step("password", spec, lambda _: "", new_password=new)
+    finally:  # the password may be another one now
+        if (browser := visit.log_in(new)) is not None:
+            try:
+                _judge_change(visit, old, other)
+            finally:
+                _change_back(visit, spec, browser, old, new)
+        elif visit.log_in(old) is None:
+            what = f"{visit.account} may have the password {new!r} now"
+            visit.complain(f"{what}: no login with it, or with the one before, is accepted")
+        elif not visit.found.steps[-1].complaint:
+            visit.complain("the new password is refused afterwards: it was not changed, or the answer refused it")
+
+
+def _judge_change(visit: "Visit", old: str, other: Browser | None) -> None:
+    """Complain of a change of password that was carried out: of its answer, or of what it left as it was."""
+    answer = visit.replies[-1].answer
+    if answer == Answer(OpOutcome.FAIL):
+        visit.complain(Misread("the new password is accepted all the same: the session must go on"))
+    elif answer.outcome is OpOutcome.OK:
+        _judge_this_session(visit)
+        _judge_other_session(visit, other)
+        if visit.log_in(old) is not None:
+            visit.complain("the old password is accepted afterwards, too")
+
+
+def _change_back(visit: "Visit", spec: RequestSpec, browser: Browser, old: str, new: str) -> None:
+    visit.browser, visit.password = browser, new
+    visit.step("password", spec, lambda _: "", new_password=old)
+    if visit.log_in(old) is not None:
+        visit.password = old
+    else:
+        visit.complain(f"{visit.account} has the password {new!r} now: changing it back changed nothing")
+
+
+def check_end_others(visit: "Visit", spec: RequestSpec | None) -> None:
+    """Log in with another browser, and end its session."""
+    if spec is None or (other := visit.log_in(visit.password)) is None:
+        return
+    advice = "a session must keep its id when it ends others"
+    if visit.step("end_others", spec, lambda reply: visit.judge_cookie(reply, advice)):
+        if not visit.found.steps[-1].complaint:
+            _judge_this_session(visit)
+        _judge_other_session(visit, other)
+
+
+def _judge_this_session(visit: "Visit") -> None:
+    """Complain of the last step where it logged its own user out."""
+    if visit.look(visit.browser) is None:
+        visit.complain("shows nobody in this browser afterwards: it ended its own session, which must go on")
+
+
+def _judge_other_session(visit: "Visit", browser: Browser | None) -> None:
+    """Complain of the last step where the user is still logged in to another browser."""
+    if browser is not None and isinstance(user := visit.look(browser), str):
+        visit.complain(f"shows {user!r} in another browser afterwards: it ended no session there")
