@@ -84,6 +84,8 @@ Examples:
   session-cluster console                     a page to watch and to break it
   session-cluster failover run kill-node      one experiment, under load
   session-cluster failover run --all          all, more than half an hour
+  session-cluster failover random             faults drawn at random, 60 s
+  session-cluster report results/NAME         a page with all results there
   session-cluster up                          3 nodes that share a store
   session-cluster up --store memory --balance sticky
   session-cluster kill node-2                 kill a node of the one that runs
@@ -94,6 +96,8 @@ Examples:
   session-cluster load --users 50             load, and what its users lost
   session-cluster load --target URL --users-file state/cluster.json
   session-cluster target init compose.yaml -o shop.toml
+  session-cluster target check shop.toml      each of its requests, once
+  session-cluster target compare shop.toml    your application beside this
   session-cluster load --matrix               stores x balancing x nodes
   session-cluster bench                       what a session costs, 12 min
   session-cluster capacity --sessions 1M --active 50k --rate 0.03
@@ -107,13 +111,14 @@ Locust itself, with its web page, on a cluster that runs:
 \b
 Environment:
   CLUSTER_USERS_FILE   for load, locust: JSON with {"users": {name: password}}
+  STORE_URL            for swarm up: the store, as --store-url
   NO_COLOR             print without colours
   COLUMNS              width of the output without a terminal
 
 \b
 Exit status:
   0    success; demo, load and failover: the result is as expected
-  1    an error, in one line; or a result that is not as expected
+  1    an error, as one line on standard error; or a result not as expected
   2    wrong usage
   130  stopped by Ctrl-C
 

@@ -111,7 +111,7 @@ def _add(command: Command, *options: tuple[str, str | None, str, str]) -> Comman
     default=Durability.PRIMARY.value,
     metavar="WRITES",
     help="Writes that wait for a replica, with redis-ha and redis-cluster: primary (none), revocations (logouts), or"
-    " every_write. It is STORE_DURABILITY of compose.yaml.",
+    " every_write. In compose.yaml it is STORE_DURABILITY.",
 )
 @click.option(
     "--app",
@@ -172,7 +172,8 @@ def up(
     With --state DIR, DIR/cluster.json has the address and the users for scripts, and the name, address, pid and log of
     each process. While the cluster runs, processes that end are reported.
 
-    With --console, a page whose address it prints shows the cluster and breaks it; docs/console.md explains it.
+    With --console, a page whose address it prints shows the cluster and breaks it; `session-cluster console` puts users
+    on it, too. docs/console.md explains both.
 
     \b
     Stores of the sessions:
@@ -193,8 +194,8 @@ def up(
       hash           by the session cookie
       sticky         a cookie of the proxy's own keeps a browser at its node
 
-    Exit status: 1 there was an error (in one line); 2 wrong usage; 128 and the number of the signal that stopped it:
-    130 for Ctrl-C. A signal that is ignored from the start, as by nohup, does not stop it.
+    Exit status: 128 and the number of the signal that stopped it: 130 for Ctrl-C (never 0); 1 an error; 2 wrong usage.
+    A signal that is ignored from the start, as by nohup, does not stop it.
     """
     console = Console(highlight=False)
     try:
@@ -244,14 +245,14 @@ def _store_settings(store: StoreKind, text: str) -> StoreSettings:
     return StoreSettings(durability=Durability(text), append_only=True)
 
 
-@click.command(short_help="Kill a process of a running cluster, by name.")
+@click.command(short_help="Kill a node, the store or the proxy of a running cluster.")
 @click.argument("name")
 @click.option(
     "--state",
     "state_dir",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Folder that `up --state` was given.  [default: the only running cluster]",
+    help="Folder that `up --state` was given.  [default: that of the only cluster]",
 )
 def kill(name: str, state_dir: Path | None) -> None:
     """Kill a node, the store or the proxy of a cluster that `session-cluster up` runs: SIGKILL to all its processes.

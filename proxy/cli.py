@@ -51,7 +51,7 @@ class UsageError(click.ClickException):
     "--down",
     metavar="NAME",
     multiple=True,
-    help="Send this node no clients, pinned clients move to others; may be repeated.",
+    help="Send this node no clients; pinned ones move to others. May be repeated.",
 )
 @click.option("--resolve", is_flag=True, help="Repeat the DNS lookups of the nodes' names while nginx runs.")
 @click.option(
@@ -128,14 +128,14 @@ class UsageError(click.ClickException):
     type=int,
     metavar="N",
     default=20,
-    help="How many of these may be of one session, by its cookie. 0: no limit.",
+    help="How many of --max-in-flight may be of one session, by its cookie. 0: no limit.",
 )
 @click.option(
     "--max-per-address",
     type=int,
     metavar="N",
     default=0,
-    help="How many of these may be of one client address, where each client has its own. 0: no limit.",
+    help="How many of --max-in-flight may be of one address; not for clients that share one. 0: no limit.",
 )
 @click.option(
     "--max-body-bytes", type=int, metavar="N", default=1024 * 1024, help="Largest body of a request, in bytes."
@@ -161,7 +161,7 @@ class UsageError(click.ClickException):
 def proxy_config(nginx: str | None, nginx_version: str | None, output: Path | None, test: bool, **options: Any) -> None:
     """Print an nginx.conf that balances requests over the given nodes.
 
-    Exit status: 0 printed or written; 1 nginx or the system refused it; 2 a wrong setting.
+    Exit status: 0 printed or written; 1 nginx or the system refused it; 2 wrong usage.
     """
     try:
         settings = _settings(nginx_version, **options)

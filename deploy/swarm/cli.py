@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console, Group, RenderableType
@@ -29,32 +30,28 @@ def _name_option(command: Command) -> Command:
     return click.option("--name", default=DEFAULT_NAME, metavar="NAME", show_default=True, help=text)(command)
 
 
+def _kept_option(name: str, default: Any, metavar: str, text: str, **attributes: Any) -> Callable[[Command], Command]:
+    """Return an option whose default is for the first `up` alone: later ones keep what the last one had."""
+    shown = f"{text}  [default at the first up: {default}]"
+    return click.option(name, default=default, metavar=metavar, help=shown, **attributes)
+
+
 @click.group(short_help="Run a cluster on several machines, with Docker Swarm.")
 def swarm() -> None:
     """Run a cluster as a stack on Docker Swarm: on as many machines as the swarm has.
 
     A proxy on each machine, nodes spread over the zones, and a Redis pinned to one machine, or a store of yours. The
-    engine is that of `docker`: DOCKER_HOST or its context names another, which has to be a manager of the swarm.
-    docs/swarm.md explains it.
+    Docker engine that `docker` uses, by its context or DOCKER_HOST, has to be a manager of the swarm. docs/swarm.md
+    explains it.
     """
 
 
 @swarm.command(short_help="Start the stack, or update it without a failed request.")
 @click.option("--image", required=True, metavar="IMAGE", help="Image of the nodes, which each machine can pull.")
 @_name_option
-@click.option(
-    "--nodes", type=int, default=3, metavar="N", show_default=True, help=f"Number of nodes, 1 to {MOST_NODES}."
-)
-@click.option(
-    "--balance",
-    default=Balance.ROUND_ROBIN.value,
-    metavar="POLICY",
-    show_default=True,
-    help=f"Balancing policy: {', '.join(Balance)}.",
-)
-@click.option(
-    "--port", type=int, default=8080, metavar="PORT", show_default=True, help="Port of the proxy on each machine."
-)
+@_kept_option("--nodes", 3, "N", f"Number of nodes, 1 to {MOST_NODES}.", type=int)
+@_kept_option("--balance", Balance.ROUND_ROBIN.value, "POLICY", f"Balancing policy: {', '.join(Balance)}.")
+@_kept_option("--port", 8080, "PORT", "Port of the proxy on each machine.", type=int)
 @click.option(
     "--host",
     "hosts",
@@ -75,20 +72,21 @@ def swarm() -> None:
     default="",
     metavar="URL",
     help="Store outside of the stack: redis://, rediss://, redis+sentinel://, redis+cluster://, mysql://, postgresql://."
-    " The variable STORE_URL keeps its password out of the list of processes.  [default: a Redis of the stack]",
+    " The variable STORE_URL keeps its password out of the list of processes."
+    "  [default at the first up: a Redis of the stack]",
 )
 @click.option(
     "--store-machine",
     default="",
     metavar="MACHINE",
-    help="Machine of the stack's own Redis, where its volume is.  [default: this manager]",
+    help="Machine of the stack's own Redis, where its volume is.  [default at the first up: this manager]",
 )
 @click.option(
     "--change-store",
     is_flag=True,
     help="Use another store than the last `up`: all users are logged out. --store-url none is the Redis of the stack.",
 )
-@click.option("--users", default="alice,bob,carol", metavar="NAMES", show_default=True, help="First users of the shop.")
+@_kept_option("--users", "alice,bob,carol", "NAMES", "First users of the shop.")
 @click.option(
     "--set",
     "settings",
@@ -97,19 +95,19 @@ def swarm() -> None:
     help="Variable of deploy/swarm/stack.yaml, such as SESSION_IDLE_TIMEOUT=3600; NAME= is its default again;"
     " may be repeated.",
 )
-@click.option(
+@_kept_option(
     "--resolve-image",
+    "always",
+    "WHEN",
+    "When to ask the registry for digests: always, changed, or never, for images that are on each machine already.",
     type=click.Choice(["always", "changed", "never"]),
-    default="always",
-    show_default=True,
-    help="When to ask the registry for digests; never: for images that are on each machine already.",
 )
 @click.option(
     "--state",
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Folder of secrets and settings, which later updates need.  [default: swarm-NAME]",
+    help="Folder of the secrets and settings of the stack, which later updates need.  [default: swarm-NAME]",
 )
 @click.option(
     "--timeout",
@@ -139,9 +137,9 @@ def up(
 ) -> None:
     """Start the stack, or update the one of this name; return when all of it runs.
 
-    Makes the secrets in a folder of this machine at the first start, and keeps it: Swarm never shows a secret again. An
-    update replaces what has changed, one by one: a new node serves before an old one leaves, and where a new one does
-    not run, Swarm goes back to what was before.
+    The first start makes the secrets in a folder of this machine. Keep that folder: Swarm never shows a secret again.
+    An update replaces what has changed, one by one: a new node serves before an old one leaves, and where a new one
+    does not run, Swarm goes back to what was before.
 
     An option that is not given is as at the last `up`, also after `down`. Another --host or --trusted-proxy replaces
     all of them, and `none` removes them; --set adds to what was set.
@@ -153,8 +151,8 @@ def up(
       session-cluster swarm up --image shop:2 --set NODE_WORKERS=2
       session-cluster swarm up --image shop:3 --set NODE_WORKERS=
 
-    Exit status: 0 all of it runs; 1 there was an error (in one line), or an update was rolled back; 2 wrong usage;
-    130 stopped by Ctrl-C, while the update goes on.
+    Exit status: 0 all of it runs; 1 an error, or an update was rolled back; 2 wrong usage; 130 stopped by Ctrl-C, while
+    the update goes on.
     """
     folder = folder or Path(f"swarm-{name}")
 
@@ -190,7 +188,7 @@ def up(
 def status(name: str) -> None:
     """Show how many tasks of each service run, where they run, and the errors of those that ended.
 
-    Exit status: 0 all of it runs; 1 something does not, or there was an error (in one line); 2 wrong usage.
+    Exit status: 0 all of it runs; 1 something does not, or an error; 2 wrong usage.
     """
 
     def work(console: Console) -> None:
@@ -218,9 +216,10 @@ def status(name: str) -> None:
 def down(name: str) -> None:
     """Remove the stack with its secrets and networks; return when it is gone.
 
-    The Redis keeps its volume, on its machine, and the folder of `up` the secrets and settings: `up` goes on with them.
+    The volume of the Redis stays on its machine, and the secrets and settings stay in the folder of `up`: the next `up`
+    goes on with them.
 
-    Exit status: 0 it is gone; 1 there is none, or there was an error (in one line); 2 wrong usage.
+    Exit status: 0 it is gone; 1 there is none, or an error; 2 wrong usage.
     """
 
     def work(console: Console) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from deploy.files import write_json
+from deploy.local.revision import EARLIER
 from deploy.signals import interruptible
 from loadtest.bench.servers import APPLICATIONS, BenchError, Servers
 from loadtest.cli.shared import json_option, require_writable, writing
@@ -34,7 +35,8 @@ _NAMES = [application.name for application in APPLICATIONS]
     multiple=True,
     type=click.Choice(_NAMES),
     metavar="NAME",
-    help=f"Measure only this application and its framework; may be repeated. One of {', '.join(_NAMES)}.",
+    help=f"Measure only this application and its framework; may be repeated. One of {', '.join(_NAMES)}."
+    f" {EARLIER} is the version before 0.2.",
 )
 @click.option(
     "--connections",
@@ -53,13 +55,13 @@ def bench(
     The same small application runs under the same gunicorn worker with this session layer on several stores, with
     Flask-Session and without sessions, and under Node.js with express-session and without. In a git checkout with its
     history, this layer and a whole node are compared with those of the version before 0.2. All share one Redis, start
-    together, are warmed up (Express with 2,400 requests, for V8's compiler) and measured in turns, several times. The
-    table has the medians, and half of the range after ±. A session has 5 fields with 300 bytes. Below it are the ratios
-    that this project bounds, with the quartiles of the repetitions.
+    together, are warmed up (Express with 2,400 requests, for V8's compiler) and measured in turns, several times. A
+    session has 5 fields with 300 bytes. The tables have medians, with half of the range after ±. Below them are the
+    ratios for which this project has a goal, each with the quartiles of its repetitions.
 
     It takes about twelve minutes, says how much is left, runs on 127.0.0.1 and leaves nothing behind.
 
-    Exit status: 0 measured; 1 there was an error (in one line); 2 wrong usage; 130 stopped by Ctrl-C.
+    Exit status: 0 measured; 1 an error; 2 wrong usage; 130 stopped by Ctrl-C.
     """
     from redis import RedisError
     from rich.console import Console

@@ -74,7 +74,11 @@ COUNT = Quantity("count", parse_count)
     "--rate", type=Number(0.0001, 1000), required=True, metavar="R", help="Requests per second of each active user."
 )
 @click.option(
-    "--store", type=click.Choice(STORES), default="redis", metavar="STORE", help=f"One of {', '.join(STORES)}."
+    "--store",
+    type=click.Choice(STORES),
+    default="redis",
+    metavar="STORE",
+    help=f"Where sessions are kept: {', '.join(STORES)}.",
 )
 @click.option("--writes", type=Number(0, 1), default=0.25, metavar="SHARE", help="Share of requests that write.")
 @click.option(
@@ -82,7 +86,7 @@ COUNT = Quantity("count", parse_count)
     type=Quantity("duration", lambda text: parse_duration(text, 60, 86_400 * 1000)),
     default="30d",
     metavar="TIME",
-    help="How long a session is stored on average, such as 12h or 30d. Each begins with a login.",
+    help="How long a session is stored on average, such as 12h or 30d. Each session begins with a login.",
 )
 @click.option(
     "--bytes",
@@ -117,7 +121,8 @@ COUNT = Quantity("count", parse_count)
     is_flag=False,
     flag_value="usual",
     metavar="[SIZES]",
-    help="Verify the prediction at two sizes that it was not fitted to; without SIZES at 0.6 and 2 times the largest.",
+    help="Verify the prediction at two other sizes, ascending, such as 120k,400k sessions; without SIZES at 0.6 and 2"
+    " times the larger measured one.",
 )
 @click.option(
     "--quick",
@@ -131,7 +136,7 @@ COUNT = Quantity("count", parse_count)
     "earlier",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Plan with the figures that an earlier run wrote with --json, without measuring. The store is its store.",
+    help="Plan with the figures that an earlier run wrote with --json, without measuring. FILE names the store, too.",
 )
 @program_options
 def capacity(
@@ -145,7 +150,8 @@ def capacity(
     nginx: str | None,
     **given: Any,
 ) -> None:
-    """Measure what a session and a request cost on this machine, and print what a cluster for many of them needs.
+    """Measure what a session and a request cost on this machine, and print a sheet of what a cluster for many of
+    them needs.
 
     It starts a cluster of one node, fills its store with copies of a session that the node wrote, and measures the
     memory of the server for each session, the CPU time of proxy, node and store for each request, and how long a
@@ -153,11 +159,11 @@ def capacity(
     network, with one zone lost at the peak. Each figure has its source; the last lines say what limits first and what
     the sheet is not valid for. docs/capacity.md works through 1M, 10M and 100M sessions.
 
-    It computes by the utilisation law, from CPU time for each request. It fits no throughput: on shared cores that
-    describes the machine, not the cluster.
+    It computes by the utilisation law, from the CPU time of each request. Throughput is not measured: on shared cores
+    it describes the machine, not the cluster.
 
-    --check fills two more stores with sessions and compares: memory within 10 %, CPU of a request within 20 %, medians
-    of runs in turns. It takes some minutes more.
+    --check fills two more stores with sessions and measures them, too: the memory has to be within 10 % of the
+    prediction, and the CPU time of a request within 20 %. It takes some minutes more.
 
     \b
     Examples:
@@ -165,8 +171,8 @@ def capacity(
       session-cluster capacity --sessions 100M --active 5M --rate 0.03 \\
           --store redis-cluster --check --json capacity.json
 
-    Exit status: 0 the store carries it, and with --check the prediction holds; 1 it does not, or there was an error (in
-    one line); 2 wrong usage; 130 stopped by Ctrl-C.
+    Exit status: 0 the store carries it, and with --check the prediction holds; 1 it does not, or an error; 2 wrong
+    usage; 130 stopped by Ctrl-C.
     """
     # SQLAlchemy and the library take a quarter of a second, which other commands should not wait for.
     from rich.console import Console

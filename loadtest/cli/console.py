@@ -63,21 +63,21 @@ _OF_OUR_CLUSTERS = frozenset({"nodes", "store", "balance", "node", "place", "ngi
 @program_options
 @target_option
 @out_option(
-    "Folder for the history of each load and the results of experiments. Default: histories are not kept, and "
-    "results are in results/console-TIME."
+    "Folder for the history of each load and the results of experiments.  [default: no histories, and results in "
+    "results/console-TIME]"
 )
 def console(**given: Any) -> None:
     """Start a cluster with users on it, and serve a page to watch and break it until Ctrl-C.
 
-    The page is for this machine alone, and its address has a token. Members can be killed, paused, drained and
-    restarted; the number of nodes and users, the balancing policy, the store and the network to it can be changed; one
-    button undoes all faults. The experiments of `session-cluster failover` run from the page, each on a cluster of its
-    own. docs/console.md has its HTTP interface for scripts.
+    The page is for this machine alone, and its address has a token. Members (nodes, proxy, servers of the store) can be
+    killed, paused, drained and restarted; the number of nodes and users, the balancing policy, the store and the
+    network to it can be changed; one button undoes all faults. The experiments of `session-cluster failover` run from
+    the page, each on a cluster of its own. docs/console.md has its HTTP interface for scripts.
 
-    With --target the cluster is your own: what its runtime can't do is disabled, with the reason. What ran
-    before goes on afterwards, repaired.
+    With --target the cluster is your own: what [runtime] of its file can't do is disabled, with the reason. Servers
+    that were running before are running again afterwards.
 
-    Exit status: 1 there was an error (in one line); 2 wrong usage; 130 stopped by Ctrl-C.
+    Exit status: 130 stopped by Ctrl-C (never 0); 1 an error; 2 wrong usage.
     """
     terminal = Terminal(highlight=False)
     place = Place(given["place"])

@@ -68,8 +68,8 @@ def demo(
       redis-kill   3 nodes, Redis; kill one           nothing is lost
       scale        3 to 5 nodes and back, Redis       nothing is lost
 
-    Exit status: 0 every scene showed what it should; 1 one did not, or had too little data, or there was an error (in
-    one line); 2 wrong usage; 130 stopped by Ctrl-C.
+    Exit status: 0 every scene showed what it should; 1 one did not, or had too little data, or an error; 2 wrong usage;
+    130 stopped by Ctrl-C.
     """
     for name in names:
         require_known(name, BY_NAME, "scene", "--scene")

@@ -56,6 +56,8 @@ def list_(file: Path | None) -> None:
 
     local: processes of this machine; compose: containers; swarm: containers on several machines. With --target: what
     runs on this target, and why the others can't.
+
+    Exit status: 0 listed; 1 an error in FILE; 2 wrong usage.
     """
     if file is not None:
         list_fitting(open_target(file), Console())
@@ -86,8 +88,8 @@ def list_(file: Path | None) -> None:
 @place_option(
     None,
     "Where the clusters run: local (processes of this machine), compose (containers) or swarm (containers on several "
-    "machines, which are namespaces of this one). Default: local, and the others for experiments that need them, where "
-    "this machine can run them.",
+    "machines, which are namespaces of this one).  [default: local, and the others for experiments that need them, "
+    "where this machine can run them]",
     _PLACES,
 )
 @click.option(
@@ -100,7 +102,7 @@ def list_(file: Path | None) -> None:
 )
 @out_option(
     "Folder for results, histories and the report: a new or empty one, or one of an earlier run, whose results are "
-    "kept. Default: results/failover-TIME."
+    "kept.  [default: results/failover-TIME]"
 )
 @users_option(24, "Number of virtual users.")
 @click.option("--short", is_flag=True, help="Run each for half as long, for a first look.")
@@ -124,10 +126,10 @@ def run(
     such as replicas-cut-off.guarded. Ctrl-C undoes the current fault and stops everything.
 
     With --target they run on your own system. What it can't do is said before anything starts; without names all that
-    it can do runs. What ran before goes on afterwards.
+    it can do runs. Servers that were running before are running again afterwards.
 
-    Exit status: 0 all was as predicted; 1 a hypothesis is broken, or there was too little data, or there was an error
-    (in one line); 2 wrong usage; 130 stopped by Ctrl-C.
+    Exit status: 0 all was as predicted; 1 a hypothesis is broken, or there was too little data, or an error; 2 wrong
+    usage; 130 stopped by Ctrl-C.
     """
     by_number = {str(one.number): one.name for one in EXPERIMENTS}
     parts = [name.partition(".") for name in names]
@@ -236,9 +238,9 @@ def _make_target_suite(
     "--seed",
     metavar="N",
     type=click.IntRange(0, 2**32 - 1),
-    help="Repeat the faults of an earlier run. Default: a new one.",
+    help="Repeat the faults of an earlier run.  [default: new ones]",
 )
-@out_option("Folder for the result, the history and the report. Default: results/random-TIME.")
+@out_option("Folder for the result, the history and the report.  [default: results/random-TIME]")
 @users_option(24, "Number of virtual users.")
 @program_options
 def random_(
@@ -254,14 +256,14 @@ def random_(
 ) -> None:
     """Start a cluster under load and break it again and again: faults and members are drawn at random.
 
-    One node and one server of the store at a time fail, for up to 5 seconds; each fault is undone, and the cluster has
-    to be steady again. The run stops when something acknowledged is lost, and shows the evidence. One seed gives the
-    same faults in the same order; which requests they hit depends on the moment, so a loss may take several runs to be
-    seen again. Each of the stores promises to lose nothing: redis-ha and redis-cluster run with
-    `durability=every_write`.
+    A fault is one of the nodes or the proxy, or one of the store; sometimes there is one of each at a time. It lasts up
+    to 5 seconds and is undone, and the cluster has to be steady again. The run stops when something acknowledged is
+    lost, and shows the evidence. One seed gives the same faults in the same order; which requests they hit depends on
+    the moment, so a loss may take several runs to be seen again. Each of the stores promises to lose nothing: redis-ha
+    and redis-cluster run as with `up --durability every_write`.
 
-    Exit status: 0 nothing was lost; 1 something was, or there was too little data, or there was an error (in one
-    line); 2 wrong usage; 130 stopped by Ctrl-C.
+    Exit status: 0 nothing was lost; 1 something was, or there was too little data, or an error; 2 wrong usage; 130
+    stopped by Ctrl-C.
     """
     seed = secrets.randbelow(2**32) if seed is None else seed
     folder = out or Path("results", time.strftime("random-%Y%m%d-%H%M%S"))
@@ -347,11 +349,11 @@ def _choose(names: Sequence[str], everything: bool, places: Sequence[str], node:
     help="Also write the guide to stores and balancing policies with these figures, and those of matrices in DIR.",
 )
 def report(folder: Path, title: str | None, guide: Path | None) -> None:
-    """Write DIR/report.html, results.json and results.md again from the results in DIR.
+    """Write DIR/report.html, results.json and results.md from the results in DIR, as each run does at its end.
 
     The page opens offline: plots and style are in it. results.json has everything; results.md has sentences and a table
-    for a pull request. --choosing writes docs/choosing.md with your own figures, also those of `session-cluster load
-    --matrix --out DIR/NAME`.
+    for a pull request. --choosing writes the guide of docs/choosing.md with your own figures, also those of
+    `session-cluster load --matrix --out DIR/NAME`.
 
     Exit status: 0 written; 1 there are no results, or one is damaged, or the page cannot be written; 2 wrong usage.
     """

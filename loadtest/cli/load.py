@@ -70,7 +70,7 @@ _MATRIX_OPTIONS = ("stores", "balances")
     "--duration",
     type=Number(1, 86_400),
     metavar="S",
-    help="Seconds to measure, after all users have logged in.  [default: 30; with --matrix 5 for each cluster]",
+    help="Seconds to measure, after all users have logged in.  [default: 30; with --matrix 5 each]",
 )
 @click.option(
     "--wait",
@@ -86,7 +86,13 @@ _MATRIX_OPTIONS = ("stores", "balances")
     help="What users do: everyday, browsers, tabs, shared-writers, logout-race, or weights of visitor, shopper "
     "and leaver, such as visitor=6,shopper=3,leaver=1.",
 )
-@click.option("--workers", type=click.IntRange(1, 64), default=1, metavar="N", help="Number of Locust processes.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    metavar="N",
+    help="Number of processes of Locust, the load generator.",
+)
 @click.option(
     "--web",
     type=click.IntRange(1, 65535),
@@ -108,13 +114,13 @@ _MATRIX_OPTIONS = ("stores", "balances")
     default="",
     metavar="FILE",
     show_default=False,
-    help="Users and passwords of the target: cluster.json of `up --state`, or a file like it.  [default: "
-    "the variable CLUSTER_USERS_FILE]",
+    help="Users and passwords of the target: cluster.json of `up --state`, or a file like it."
+    "  [default: the variable CLUSTER_USERS_FILE]",
 )
 @click.option(
     "--cookie",
     metavar="NAME",
-    help="Name of the target's session cookie.  [default: as the file of users says, or session]",
+    help="Name of the target's session cookie.  [default: that of --users-file, or session]",
 )
 @click.option(
     "--ca",
@@ -125,10 +131,17 @@ _MATRIX_OPTIONS = ("stores", "balances")
 )
 @click.option("--insecure", is_flag=True, show_default=False, help="Accept any certificate of the target.")
 @cluster_options
-@click.option("--nodes", metavar="N", help="Number of nodes.  [default: 3; with --matrix a list, 1,2,4,8]")
-@place_option(Place.LOCAL.value, "Where a new cluster runs: local (processes of this machine) or compose (containers).")
+@click.option(
+    "--nodes", metavar="N", help=f"Number of nodes, 1 to {MOST_NODES}.  [default: 3; with --matrix a list, 1,2,4,8]"
+)
+@place_option(Place.LOCAL.value, "Where the cluster runs: local (processes of this machine) or compose (containers).")
 @program_options
-@click.option("--matrix", is_flag=True, show_default=False, help="Measure many small clusters, one after another.")
+@click.option(
+    "--matrix",
+    is_flag=True,
+    show_default=False,
+    help="Measure many small new clusters, one after another; without --mix, --workers, --web, --store and --balance.",
+)
 @click.option("--stores", metavar="LIST", help="Stores of the matrix.  [default: memory,file,sql,redis]")
 @click.option(
     "--balances", metavar="LIST", help="Balancing policies of the matrix.  [default: round_robin,least_conn,sticky]"
@@ -141,27 +154,27 @@ def load(context: click.Context, /, **given: Any) -> None:
     explains stores and policies. A target is any cluster that speaks the HTTP interface of docs/http-api.md, or any web
     application with sessions: docs/targets.md has the file that describes it.
 
-    All users log in first, then the measurement begins. The result has percentiles for each request, and what the
-    history proves: sessions lost (a user was logged out), updates lost, stale reads (older than an earlier answer),
+    All users log in first, then the measurement begins. The result has percentiles for each kind of request, and what
+    the history proves: sessions lost (a user was logged out), updates lost, stale reads (older than an earlier answer),
     logouts revived (a session that was logged out works again), sessions crossed (data of another user). With --out
-    DIR, DIR/load.json and DIR/history.jsonl.gz keep it.
+    DIR, it is in DIR/load.json, and the history in DIR/history.jsonl.gz.
 
     --matrix measures each store with each balancing policy and number of nodes: throughput, CPU of the nodes for each
-    request, operations of the store, p99. DIR/matrix.json and DIR/matrix.md keep it. It begins by saying how long it
-    takes.
+    request, operations of the store, p99. With --out DIR, these are in DIR/matrix.json and DIR/matrix.md. First it says
+    how long it takes.
 
     \b
     What users do (--mix):
-      everyday        visitors mostly read, shoppers fill a cart, leavers log
-                      out and in again; 6:3:1
-      browsers        these, and browsers with several tabs; 6:3:1:2
+      everyday        6 visitors, who mostly read, to 3 shoppers, who fill a
+                      cart, and 1 leaver, who logs out and in again
+      browsers        these, and 2 browsers with several tabs
       tabs            browsers with tabs that log in again, change passwords
                       and end sessions
       shared-writers  browsers whose five tabs write to one session at once
       logout-race     browsers that log out while five tabs write
 
-    Exit status: 0 nothing was lost and no request failed; 1 something was lost or failed, or there was an error (in one
-    line); 2 wrong usage; 130 stopped by Ctrl-C.
+    Exit status: 0 nothing was lost and no request failed; 1 something was lost or failed, or an error; 2 wrong usage;
+    130 stopped by Ctrl-C.
     """
     _refuse_ignored_options(context)
     console, out = Console(highlight=False), given["out"]

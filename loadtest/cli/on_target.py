@@ -21,7 +21,7 @@ target_option = click.option(
     "file",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The target that this file describes (docs/targets.md), in place of clusters of this project.",
+    help="Use the web application that FILE describes (docs/targets.md), in place of clusters of this project.",
 )
 
 

@@ -42,7 +42,8 @@ SHORT = 0.5
 
 @click.group(short_help="Describe an application of your own, to load and to break it.")
 def target() -> None:
-    """Describe a web application with sessions in a TOML file: how a browser uses it, and how its servers are broken.
+    """Describe a target in a TOML file: a web application with sessions, how a browser uses it, and how its servers are
+    broken.
 
     The commands load, failover and console run on it with --target FILE. docs/targets.md explains every key.
     """
@@ -55,14 +56,14 @@ def target() -> None:
     "--output",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write this file, which must be new. Default: print it.",
+    help="Write this file, which must be new.  [default: print it]",
 )
 def init(compose: Path, output: Path | None) -> None:
     """Print a commented TOML file for the services of a compose file, with what can be guessed.
 
     Roles come from images, commands, ports and names, the address from published ports, the session's cookie and the
-    forms from the framework. Each guess is marked; for what can't be known a comment says how to find out. No engine is
-    needed.
+    forms from the framework. Each guess is marked; for what can't be known a comment says how to find out. Docker need
+    not run.
 
     Exit status: 0 written; 1 COMPOSE is not a compose file, or FILE exists; 2 wrong usage.
     """
@@ -88,15 +89,14 @@ def init(compose: Path, output: Path | None) -> None:
     "--experiments",
     metavar="NAMES",
     default=",".join(EXPERIMENTS),
-    show_default=True,
-    help="Names of `session-cluster failover list`, with commas between them.",
+    help=f"Names of `session-cluster failover list`, with commas between them.  [default: {', '.join(EXPERIMENTS)}]",
 )
-@out_option("Folder for results; runs whose results it has are not repeated. Default: results/comparison.")
+@out_option("Folder for results; runs whose results it has are not repeated.  [default: results/comparison]")
 @click.option(
     "--page",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Also write the comparison as Markdown.",
+    help="Write the comparison as Markdown.",
 )
 @click.option(
     "--repeat",
@@ -107,18 +107,18 @@ def init(compose: Path, output: Path | None) -> None:
     help="Runs of each experiment on each system.",
 )
 @users_option(24, "Number of virtual users.")
-@click.option("--full", is_flag=True, help="Run experiments in full length. Default: half as long.")
+@click.option("--full", is_flag=True, help="Run experiments in full length.  [default: half as long]")
 def compare(
     files: tuple[Path, ...], experiments: str, out: Path | None, page: Path | None, repeat: int, users: int, full: bool
 ) -> None:
     """Run experiments on this project's nodes and on each target, one after another, and compare what is lost.
 
-    The page has a table experiments x targets, the reasons as far as they are known, and the command for each cell.
-    Where a target does better than this project's nodes, the page says so first. Without FILE only the page is written,
-    from the results in --out.
+    --page writes a page: a table of experiments and targets, the reasons as far as they are known, and the command for
+    each cell. Where a target does better than this project's nodes, the page says so first. Without a target nothing is
+    run: the page is written from the results in --out.
 
-    Exit status: 0 all was measured; 1 something could not be measured, or there was an error (in one line); 2 wrong
-    usage; 130 stopped by Ctrl-C: the same command goes on.
+    Exit status: 0 all was measured; 1 something could not be measured, or an error; 2 wrong usage; 130 stopped by
+    Ctrl-C: the same command goes on.
     """
     names = [name.strip() for name in experiments.split(",")]
     for name in names:
@@ -165,16 +165,15 @@ def _run(comparison: Comparison, console: Console) -> int:
 def check(file: Path) -> None:
     """Send each request of FILE, in the order of a visit.
 
-    These are look, login, look, count twice, read, add, look, empty, logout, look, and a write. Where FILE has them,
-    account and sessions come twice, as a visitor and as a user; the password is changed, and changed back; and
-    end_others ends the session of another browser.
+    A request has the name of its key in [requests]: look, login, look, count twice, read, add, look, empty, logout,
+    look, and a write. Where FILE has them, account and sessions come twice, as a visitor and as a user; password
+    changes the password, and changes it back; end_others ends the session of another browser.
 
-    The servers that its runtime starts are ended afterwards. The table has each request, its answer and what
-    that shows. Below it are the mistakes, each with its line in FILE, and what can't be found on this target: without a
-    counter or a list no lost updates, without a logout no revived ones.
+    The servers that [runtime] starts are ended afterwards. The table has each request, its answer and what that shows.
+    Below it are the mistakes, each with its line in FILE, and what can't be found on this target: without a counter or
+    a list no lost updates, without a logout no revived ones.
 
-    Exit status: 0 all answers are as described; 1 one is not, or there was an error (in one line); 2 wrong usage; 130
-    stopped by Ctrl-C.
+    Exit status: 0 all answers are as described; 1 one is not, or an error; 2 wrong usage; 130 stopped by Ctrl-C.
     """
     console = Console(highlight=False)
     described = open_target(file)
