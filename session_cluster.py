@@ -1,6 +1,7 @@
 """The command line `session-cluster`, assembled from each folder's cli.py."""
 
 try:
+    import re
     import tomllib
     from collections.abc import Iterable
     from importlib import metadata
@@ -33,18 +34,32 @@ def version() -> str:
 
 
 class _HelpFormatter(click.HelpFormatter):
-    """Click's formatter, without line breaks in names such as redis-ha: it shows their hyphens to Click as letters."""
+    """Click's formatter, without line breaks in names such as redis-ha, `code`, [default: 3] and 10 %, or before the
+    last word of a paragraph: it shows their hyphens and spaces to Click as letters. Ranges are in words."""
 
-    _HYPHEN = "\ue000"
+    _HYPHEN, _SPACE = "\ue000", "\ue001"
+    _WHOLE = re.compile(r"`[^`]+`|\[[^]]+\]|\d\s%|\s\S*[^]\s](?=\n\n|\Z)")
 
     def write_text(self, text: str) -> None:
-        super().write_text(text.replace("-", self._HYPHEN))
+        super().write_text(self._join(text, self.width - self.current_indent))
 
-    def write_dl(self, rows: Iterable[tuple[str, str]], *args: Any, **kwargs: Any) -> None:
-        super().write_dl([(name, text.replace("-", self._HYPHEN)) for name, text in rows], *args, **kwargs)
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        rows = [
+            (name, re.sub(r"([\d.]+)<=x<=([\d.]+)", r"\1 to \2", text.replace("]  [", "; "))) for name, text in rows
+        ]
+        room = self.width - min(max(len(name) for name, _ in rows), col_max) - col_spacing - 2
+        super().write_dl([(name, self._join(text, room)) for name, text in rows], col_max, col_spacing)
 
     def write(self, string: str) -> None:
-        super().write(string.replace(self._HYPHEN, "-"))
+        super().write(string.replace(self._HYPHEN, "-").replace(self._SPACE, " "))
+
+    def _join(self, text: str, room: int) -> str:
+        """Return the text as Click may break it: of what is longer than a line the first space alone is kept."""
+
+        def join(found: re.Match[str]) -> str:
+            return re.sub(r"\s+", self._SPACE, found[0], count=0 if len(found[0]) <= room else 1)
+
+        return self._WHOLE.sub(join, text.replace("-", self._HYPHEN))
 
 
 click.Context.formatter_class = _HelpFormatter  # of all commands: each makes a context of its own

@@ -1,6 +1,7 @@
 """The command line as a user meets it: each command in a process of its own."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -45,6 +46,22 @@ def test_no_line_of_help_breaks_a_name_at_its_hyphen() -> None:
     helps = list(_helps(main))
     assert len(helps) > 15
     assert [line for text in helps for line in text.splitlines() if line.endswith("-")] == []
+
+
+def test_no_line_of_help_breaks_code_a_default_a_range_or_a_percentage() -> None:
+    lines = [line for text in _helps(main) for line in text.splitlines()]
+    broken = re.compile(r"\[default:$|^ +\d[\d.]* to \d+\]$|^ *%")
+    assert [line for line in lines if line.count("`") % 2 or broken.search(line)] == []
+
+
+def test_no_paragraph_of_help_ends_with_a_word_alone_on_its_line() -> None:
+    alone = re.compile(r"^ *(\S.*\S)\n +[\w.]+\.$(?=\n\n|\n  -)", re.MULTILINE)
+    assert [found[0] for text in _helps(main) for found in alone.finditer(text)] == []
+
+
+def test_ranges_of_options_are_in_words() -> None:
+    assert "[default: 5; 1 to 100]" in run("bench", "--help").stdout
+    assert [text for text in _helps(main) if "<=x<=" in text or "]  [" in text] == []
 
 
 def test_the_version_is_printed() -> None:
