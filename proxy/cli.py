@@ -3,6 +3,7 @@
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -35,8 +36,38 @@ class UsageError(click.ClickException):
         super().__init__(f"{options.get(name, name)}{space}{rest}")
 
 
+class GroupedCommand(click.Command):
+    """A command whose help has groups of options: `groups` has their headings, by the option each begins with."""
+
+    def __init__(self, *args: Any, groups: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._groups = groups
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {}
+        heading = "Options"
+        for parameter in self.get_params(ctx):
+            heading = self._groups.get(parameter.opts[-1], heading)
+            if isinstance(parameter, click.Option) and (record := parameter.get_help_record(ctx)) is not None:
+                groups.setdefault(heading, []).append(record)
+        width = max(len(option) for rows in groups.values() for option, _ in rows)
+        for heading, rows in groups.items():
+            with formatter.section(heading):
+                formatter.write_dl([(option.ljust(width), text) for option, text in rows])
+
+
 @click.command(
-    "proxy-config", short_help="Print an nginx.conf for given nodes.", context_settings={"show_default": True}
+    "proxy-config",
+    cls=GroupedCommand,
+    groups={
+        "--server": "Nodes",
+        "--listen": "Clients",
+        "--login-rate": "Limits",
+        "--runtime-dir": "nginx",
+        "--output": "Options",
+    },
+    short_help="Print an nginx.conf for given nodes.",
+    context_settings={"show_default": True},
 )
 @click.option(
     "--server",
@@ -62,6 +93,12 @@ class UsageError(click.ClickException):
     metavar="POLICY",
     default=Balance.ROUND_ROBIN.value,
     help=f"How a node is picked: {', '.join(Balance)}.",
+)
+@click.option(
+    "--session-cookie",
+    metavar="NAME",
+    default="session",
+    help="The session cookie, for --balance hash and --max-per-session.",
 )
 @click.option("--listen", metavar="ADDRESS:PORT", default="127.0.0.1:8080", help="Where nginx listens.")
 @click.option(
@@ -99,22 +136,6 @@ class UsageError(click.ClickException):
     is_flag=True,
     help="Let clients have /metrics and /ready of the nodes, and the nodes' addresses in X-Upstream.",
 )
-@click.option(
-    "--session-cookie",
-    metavar="NAME",
-    default="session",
-    help="The session cookie, for --balance hash and --max-per-session.",
-)
-@click.option(
-    "--runtime-dir",
-    type=click.Path(path_type=Path),
-    default=Path(tempfile.gettempdir()) / "session-cluster",
-    help="Where nginx keeps its pid, temporary files and logs.",
-)
-@click.option("--access-log", metavar="PATH", default="access.log", help="The access log, relative to --runtime-dir.")
-@click.option(
-    "--error-log", metavar="PATH", default="error.log", help="The error log, relative to --runtime-dir; or stderr."
-)
 @click.option("--login-rate", type=int, metavar="N", default=20, help="Logins per second of a client; 0: no limit.")
 @click.option(
     "--max-in-flight",
@@ -139,6 +160,16 @@ class UsageError(click.ClickException):
 )
 @click.option(
     "--max-body-bytes", type=int, metavar="N", default=1024 * 1024, help="Largest body of a request, in bytes."
+)
+@click.option(
+    "--runtime-dir",
+    type=click.Path(path_type=Path),
+    default=Path(tempfile.gettempdir()) / "session-cluster",
+    help="Where nginx keeps its pid, temporary files and logs.",
+)
+@click.option("--access-log", metavar="PATH", default="access.log", help="The access log, relative to --runtime-dir.")
+@click.option(
+    "--error-log", metavar="PATH", default="error.log", help="The error log, relative to --runtime-dir; or stderr."
 )
 @click.option(
     "--worker-processes", metavar="N", default="auto", help="Number of nginx's workers; auto: one for each core."

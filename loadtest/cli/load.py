@@ -47,7 +47,7 @@ from loadtest.results import replacing
 from loadtest.suite import FAILURES, MakeCluster
 from loadtest.target import ClusterTarget, RunningTarget, Target
 from loadtest.targets.reference import make_application
-from proxy.cli import UsageError
+from proxy.cli import GroupedCommand, UsageError
 
 WEB_PORT = 8089
 _CLUSTER_OPTIONS = ("store", "balance", "nodes", "node", "place", "nginx", "store_server")
@@ -57,7 +57,10 @@ _MATRIX_OPTIONS = ("stores", "balances")
 
 
 @click.command(
-    short_help="Put load on a cluster, and see what its users lose.", context_settings={"show_default": True}
+    cls=GroupedCommand,
+    groups={"--target": "Running target", "--store": "New cluster", "--matrix": "Matrix", "--help": "Options"},
+    short_help="Put load on a cluster, and see what its users lose.",
+    context_settings={"show_default": True},
 )
 @click.option(
     "--users",

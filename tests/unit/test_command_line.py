@@ -64,6 +64,28 @@ def test_ranges_of_options_are_in_words() -> None:
     assert [text for text in _helps(main) if "<=x<=" in text or "]  [" in text] == []
 
 
+def test_the_options_of_load_are_in_a_group_for_each_kind_of_cluster() -> None:
+    shown = CliRunner().invoke(main, ["load", "--help"], terminal_width=80).output
+    groups = {text.partition(":\n")[0]: text for text in re.split(r"\n\n(?=\S)", shown)}
+    options = {heading: re.findall(r"^  (?:-h, )?(--[a-z-]+)", text, re.MULTILINE) for heading, text in groups.items()}
+    assert {heading: options[heading] for heading in list(options)[1:]} == {
+        "Options": [
+            "--users",
+            "--spawn-rate",
+            "--duration",
+            "--wait",
+            "--mix",
+            "--workers",
+            "--web",
+            "--out",
+            "--help",
+        ],
+        "Running target": ["--target", "--users-file", "--cookie", "--ca", "--insecure"],
+        "New cluster": ["--store", "--node", "--balance", "--nodes", "--on", "--nginx", "--store-server"],
+        "Matrix": ["--matrix", "--stores", "--balances"],
+    }
+
+
 def test_the_version_is_printed() -> None:
     assert run("--version").stdout == "session-cluster, version 0.2.0\n"
 
