@@ -32,10 +32,10 @@ from . import flask_login, signals
 from .checks import OptionsError, check_type, to_owner
 from .cookie import cookie_values
 from .fields import COOKIE_KEY, SessionLifetime, to_field
+from .marks import seal, unseal
 from .old_sessions import FLASK, FindOwner, OldSession, OldSessions
 from .options import SessionOptions
 from .persistence import RequestContext, SessionRecord
-from .renewal import seal, unseal
 from .state import CookieAction, SessionState
 from .store import LONGEST, MARK_SECONDS, Changes, Lifetime, Record, SessionTooLarge, Store, StoreUnavailable
 

@@ -1,5 +1,5 @@
-"""One session at the store, during one request: load, save, touch, create, compare-and-set. `renewal.py` ends it, and
-moves it to another id.
+"""One session at the store, during one request: load, save, touch, create, compare-and-set. `renewal.py`
+moves it to another id, and `logout.py` ends it.
 
 `SessionRecord` is the only code that talks to a store on behalf of a request. Each operation is one round trip unless
 it says otherwise.

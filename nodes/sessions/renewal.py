@@ -1,4 +1,4 @@
-"""The renewal and the end of a session: it goes on under a new id, or not at all, and its old key keeps a mark of that.
+"""The renewal of a session: it goes on under a new id, and its old key keeps a mark of that (`marks.py`).
 
     create the new session, with what was read of the old one
     list the user's sessions, where their number is limited
@@ -8,29 +8,18 @@ So the new session has everything before the old one ends, and a step that fails
 answer to `retire` is lost, it is sent once more. Where that fails too, it is unknown whether the old session lives, so
 the new one is kept for as long as a mark: the next login with the old cookie goes on with whichever of the two is
 alive.
-
-The mark is for requests with the old id that are in flight, such as those of other tabs. A read finds nobody logged in.
-A write is refused (`SessionEnded`), since a new session and its cookie would take the place of the renewed one in the
-browser. A login goes on with the renewed session where that is the same user's; where nobody is logged in to it, the
-login renews it. Its id is in the mark, sealed with the old id and a
-secret of the application: neither an old id alone nor a dump of the store leads to it.
-
-A session that was ended elsewhere leaves a mark that says so. Its browser has no newer cookie, so a request that finds
-nobody logged in and then writes begins an anonymous session, which takes the mark: others find it renewed from then on.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping
 
 from . import signals
 from .capabilities import ListsByUser, find_capability
 from .fields import CLIENT_KEY, concurrent_changes
+from .marks import MAX_RENEWALS, find_successor, seal
 from .options import SessionLimit
 from .persistence import ENDED, MAX_CONFLICTS, SessionRecord
 from .store import (
@@ -47,13 +36,9 @@ from .users import end_each
 
 log = logging.getLogger(__package__)
 
-MAX_RENEWALS = 20
-"""Maximum number of marks that are followed to the session that goes on."""
 EXCESS_SECONDS = 2.0
 """The most time that a login spends on ending sessions beyond `max_sessions`: many, where it was lowered."""
 _OVERTAKEN = "the session ended, or another request renewed it, while its id was renewed"
-_CONTEXT = b"session-cluster successor v2\0"
-_NONCE_BYTES, _TAG_BYTES, _MAX_ID_BYTES = 16, 16, 128
 
 
 def renew(
@@ -108,26 +93,6 @@ def renew(
     new.notify(signals.session_renewed if had_session else signals.session_created)
     _end_excess(new, excess)
     return new
-
-
-def end(record: SessionRecord) -> Outcome:
-    """End a session; where it was renewed a moment ago, end the one that goes on.
-
-    One round trip, two more for each renewal. APPLIED: it ended. ABSENT: there was none. ENDED: another request ended
-    it a moment ago.
-    """
-    for _ in range(MAX_RENEWALS):
-        assert record.key is not None
-        outcome = record.store.retire(record.key, SessionMark())
-        if outcome is Outcome.APPLIED:
-            record.notify(signals.session_ended)
-        if outcome is not Outcome.ENDED:
-            return outcome
-        record.load_again()
-        if (successor := _successor(record)) is None:
-            break
-        record = successor
-    return Outcome.ENDED
 
 
 def begin_again(ended: SessionRecord) -> SessionRecord:
@@ -198,59 +163,13 @@ def _carry_over(new: SessionRecord, late: Changes) -> None:
     new.fields.reset(late.apply_to(new.fields.stored))
 
 
-# ---- marks
-
-
-def seal(successor: str, old_id: str, secret: bytes) -> bytes:
-    """Return the id of the session that goes on, encrypted with a key that `old_id` and `secret` make.
-
-    A one-time pad and a MAC, of a key that no other seal has. The standard library is enough, so that sessions in plain
-    text don't need `cryptography`.
-    """
-    nonce = os.urandom(_NONCE_BYTES)
-    pad, tag_key = _keys(nonce, old_id, secret)
-    sealed = nonce + _xor(successor.encode(), pad)
-    return sealed + hmac.digest(tag_key, sealed, "sha256")[:_TAG_BYTES]
-
-
-def unseal(sealed: bytes, old_id: str, secret: bytes) -> str | None:
-    """Return the id in a mark; None where it was not sealed with these."""
-    content, tag = sealed[:-_TAG_BYTES], sealed[-_TAG_BYTES:]
-    pad, tag_key = _keys(content[:_NONCE_BYTES], old_id, secret)
-    if not hmac.compare_digest(tag, hmac.digest(tag_key, content, "sha256")[:_TAG_BYTES]):
-        return None
-    return _xor(content[_NONCE_BYTES:], pad).decode()
-
-
-def _keys(nonce: bytes, old_id: str, secret: bytes) -> tuple[bytes, bytes]:
-    """Return the pad, as long as an id may be, and the key of the MAC."""
-    key = hmac.digest(secret, _CONTEXT + nonce + old_id.encode(), "sha512")
-    stream = hashlib.shake_256(key).digest(_MAX_ID_BYTES + 32)
-    return stream[:_MAX_ID_BYTES], stream[_MAX_ID_BYTES:]
-
-
-def _xor(text: bytes, pad: bytes) -> bytes:
-    return bytes(one ^ other for one, other in zip(text, pad, strict=False))
-
-
-def _successor(ended: SessionRecord) -> SessionRecord | None:
-    """Return the session that a mark names, not loaded; None without one."""
-    if ended.mark is None or ended.id is None:
-        return None
-    ids = (unseal(ended.mark.successor, ended.id, secret) for secret in ended.options.secret_bytes)
-    session_id = next((each for each in ids if each is not None), None)
-    if session_id is None:
-        return None
-    return SessionRecord(ended.store, ended.options, ended.request, session_id)
-
-
 def _newest(old: SessionRecord) -> SessionRecord | None:
     """Return the session, loaded, that renewals made of `old`; None where there is none. A round trip for each mark."""
     session = old
     for _ in range(MAX_RENEWALS):
-        if (successor := _successor(session)) is None:
+        if (newer := find_successor(session)) is None:
             break
-        session = successor
+        session = newer
         session.load_again()
     return None if session is old or session.record is None else session
 

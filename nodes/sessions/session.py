@@ -190,7 +190,7 @@ class Session:
         where it raises, the renewal is undone. A login checks there that its user was not disabled meanwhile.
 
         Where a login of this user has renewed the session a moment ago, this one goes on with the result, under the id
-        that the other one sends too; see `renewal.py`.
+        that the other one sends too; see `marks.py`.
 
         Raises `SessionEnded` where a concurrent request ended the session, unless this is a login, or renewed it;
         `TooManySessions` where `SessionOptions.session_limit` refuses the login; `SessionEnded` where later concurrent

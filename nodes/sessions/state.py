@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec import structs
 
-from . import renewal
+from . import logout, renewal
 from .codec import DecodeError
 from .fields import COOKIE_KEY, SessionLifetime, convert
 from .options import Resave, SessionOptions
@@ -164,7 +164,7 @@ class SessionState:
         if (cleared := self._cleared) is None:
             return
         try:
-            outcome = renewal.end(cleared)
+            outcome = logout.end(cleared)
         except StoreUnavailable:
             if self.cookie_action is CookieAction.SET and self.record is not None:
                 self.record.discard()
@@ -181,7 +181,7 @@ class SessionState:
         record = self.unloaded()
         was_alive = record.record is not None
         try:
-            outcome = renewal.end(record) if record.key is not None else Outcome.ABSENT
+            outcome = logout.end(record) if record.key is not None else Outcome.ABSENT
         except StoreUnavailable:
             if self.cookie_action is CookieAction.SET:  # created in this request: no browser gets to know its id
                 self.record, self.cookie_action = self.new_record(None), CookieAction.NONE

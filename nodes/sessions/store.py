@@ -149,7 +149,7 @@ MARK_SECONDS = 120
 class SessionMark(msgspec.Struct, frozen=True):
     """A mark under the key of a session that ended: it tells a late request with its id from one of a new visitor.
 
-    `successor` is the sealed id of the session that goes on (see `renewal.py`); empty without one, as after a logout.
+    `successor` is the sealed id of the session that goes on (see `marks.py`); empty without one, as after a logout.
     Where it was ended elsewhere, `ELSEWHERE` is in its place, until the browser gets a newer cookie.
     """
 

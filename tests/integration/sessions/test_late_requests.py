@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nodes.sessions import Session, SessionData, current_session
-from nodes.sessions.renewal import seal, unseal
+from nodes.sessions.marks import seal, unseal
 from nodes.sessions.store import MARK_SECONDS
 from tests.support.browser import SECRET, Browser, View, application
 from tests.support.harness import Harness
