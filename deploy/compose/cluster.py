@@ -138,7 +138,7 @@ class ComposeCluster(BaseCluster):
         project.docker("stop", "--time", self._drain_seconds, *ids, timeout=120)
         project.docker("rm", *ids)
 
-    def _kill(self, name: str) -> None:
+    def _kill(self, name: str) -> None:  # it stays dead: override.py has `restart: no`
         self._running_project().docker("kill", self._unpause(name).id)
 
     def _pause(self, name: str) -> None:
