@@ -31,7 +31,7 @@ from deploy.waiting import wait_until
 
 MACHINES = 3
 """As many managers may be: with two of them the swarm has a quorum."""
-_SECONDS_TO_START, _SECONDS_TO_JOIN = 40.0, 90.0
+_SECONDS_TO_START, _SECONDS_TO_JOIN, _SECONDS_OF_A_COMMAND = 40.0, 90.0, 30.0
 _PORT = 2377
 
 
@@ -48,7 +48,12 @@ class MachineState(StrEnum):
 
 def _in_network(namespace: str, command: Sequence[str], stdin: str = "") -> None:
     words = ["nsenter", f"--net={namespace}", *command]
-    done = subprocess.run(words, input=stdin, capture_output=True, text=True, timeout=30, check=False)
+    try:
+        done = subprocess.run(
+            words, input=stdin, capture_output=True, text=True, timeout=_SECONDS_OF_A_COMMAND, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ClusterError(f"`{' '.join(command)}` did not end within {_SECONDS_OF_A_COMMAND:.0f} s") from error
     if done.returncode:
         raise ClusterError(f"`{' '.join(command)}`: {' '.join(done.stderr.split())}")
 

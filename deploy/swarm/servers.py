@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
@@ -72,11 +73,16 @@ class SwarmProxy:
         listed = () if self._spec.discovery is Discovery.DNS else tuple(nodes)
         text = render_proxy(self._spec, listed, policy)
         before, self._installed = self._installed, text
+        changed: list[TaskContainer] = []
         try:
             for container in self.running():
                 self.install_in(container)
+                changed.append(container)
         except ClusterError:
             self._installed = before
+            for container in changed:
+                with suppress(ClusterError):  # the first error is the reason
+                    self.install_in(container)
             raise
         self._wait_finished(_SECONDS_KEPT)
 
