@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
 
@@ -53,19 +54,29 @@ def request_for(path: str, cookie: str = "", headers: str = "", body: bytes | No
 def load(port: int, request: bytes, requests: int, connections: int, seen: str) -> float:
     """Send `requests` over `connections` in parallel; return the duration in seconds. Raises OSError."""
     expected = re.compile(seen.encode(), re.IGNORECASE)
-    failures: list[Exception] = []
 
-    def one(count: int) -> None:
+    def send(connection: socket.socket, _number: int) -> None:
+        for _ in range(requests // connections):
+            if not any(map(expected.search, get(connection, request))):
+                raise ConnectionError("an answer that did not see the session")
+
+    return use_connections(port, connections, send)
+
+
+def use_connections(port: int, count: int, use: Callable[[socket.socket, int], None]) -> float:
+    """Open `count` connections and `use` each, with its number, in parallel; return the duration in seconds. Raises
+    OSError."""
+    failures: list[OSError] = []
+
+    def run(number: int) -> None:
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                for _ in range(count):
-                    if not any(map(expected.search, get(connection, request))):
-                        raise ConnectionError("an answer that did not see the session")
+                use(connection, number)
         except OSError as error:
             failures.append(error)
 
-    threads = [threading.Thread(target=one, args=(requests // connections,)) for _ in range(connections)]
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
     began = time.perf_counter()
     for thread in threads:
         thread.start()

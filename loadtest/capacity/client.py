@@ -13,12 +13,10 @@ import os
 import random
 import socket
 import sys
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
-from loadtest.bench.client import get, request_for
+from loadtest.bench.client import get, request_for, use_connections
 from loadtest.capacity.figures import RequestKind
 from loadtest.capacity.population import Population, owner
 
@@ -57,32 +55,18 @@ class Requests:
 def load(plan: dict[str, Any]) -> tuple[float, float]:
     """Send the plan's requests over its connections in parallel. Return seconds and bytes. Raises OSError."""
     requests = Requests(plan)
-    failures: list[OSError] = []
     bytes_moved = [0] * plan["connections"]
 
-    def one(number: int) -> None:
+    def send(connection: socket.socket, number: int) -> None:
         choice = random.Random(f"{plan['seed']} {plan['round']} {number}")  # noqa: S311 - a choice of sessions, no secret
-        try:
-            with socket.create_connection(("127.0.0.1", plan["port"]), timeout=30) as connection:
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                for _ in range(plan["requests"] // plan["connections"]):
-                    request, expected = requests.make(choice)
-                    head, body = get(connection, request)
-                    if expected not in body:
-                        raise ConnectionError(f"an answer without {expected.decode()}: {body[:80]!r}")
-                    bytes_moved[number] += len(request) + len(head) + 4 + len(body)
-        except OSError as error:
-            failures.append(error)
+        for _ in range(plan["requests"] // plan["connections"]):
+            request, expected = requests.make(choice)
+            head, body = get(connection, request)
+            if expected not in body:
+                raise ConnectionError(f"an answer without {expected.decode()}: {body[:80]!r}")
+            bytes_moved[number] += len(request) + len(head) + 4 + len(body)
 
-    threads = [threading.Thread(target=one, args=(number,)) for number in range(plan["connections"])]
-    began = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
-    return time.perf_counter() - began, sum(bytes_moved)
+    return use_connections(plan["port"], plan["connections"], send), sum(bytes_moved)
 
 
 def main() -> None:

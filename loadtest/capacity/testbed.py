@@ -11,8 +11,7 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import psutil
@@ -44,20 +43,6 @@ _SETTINGS = {
 }
 _MEMBERS = {"redis": StoreKind.REDIS_HA, "redis-cluster": StoreKind.REDIS_CLUSTER, "sql": StoreKind.SQL}
 STORES = tuple(_MEMBERS)
-
-
-class Contents(Protocol):
-    """The sessions of a store: `fill` adds copies of a session until there are `count`."""
-
-    count: int
-
-    def fill(self, count: int) -> None: ...
-
-    def memory(self) -> tuple[float, float]: ...
-
-    def bytes_sent(self) -> tuple[float, float]: ...
-
-    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -110,9 +95,7 @@ class Testbed:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with self._stack:
             if kind is not None:  # in the middle of a load, which the client would finish
                 self._client.kill()
