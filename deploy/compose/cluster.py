@@ -67,8 +67,7 @@ class ComposeCluster(BaseCluster):
             self._folder = None
 
     def wait_ready(self, timeout: float = 30.0) -> None:
-        running = [one for one in self._members().values() if one.state is MemberState.RUNNING]
-        self._wait_ready(running, timeout)
+        self._wait_ready(self._running_containers(), timeout)
 
     def move(self, name: str) -> None:
         self._require_node(name)
@@ -102,7 +101,8 @@ class ComposeCluster(BaseCluster):
 
     @property
     def versions(self) -> Mapping[str, str]:
-        return read_versions(self._running_project(), self._members().values())
+        project, running = self._running_project(), self._running_containers()
+        return read_versions((one.service, project, one.id) for one in running)
 
     def members(self) -> tuple[Member, ...]:
         return tuple(make_member(name, one, name in self._states) for name, one in self._members().items())
@@ -196,6 +196,9 @@ class ComposeCluster(BaseCluster):
 
     def _members(self) -> dict[str, Container]:
         return find_members(self._running_project(), self.spec)
+
+    def _running_containers(self) -> list[Container]:
+        return [one for one in self._members().values() if one.state is MemberState.RUNNING]
 
     def _container(self, name: str) -> Container:
         return self._members()[name]

@@ -21,7 +21,7 @@ _FILE = _ROOT / "compose.yaml"
 PROJECT_LABEL, _SERVICE_LABEL, _NUMBER_LABEL, _ONE_OFF_LABEL = (
     f"com.docker.compose.{what}" for what in ("project", "service", "container-number", "oneoff")
 )
-_STATES = {"running": MemberState.RUNNING, "paused": MemberState.PAUSED}
+STATES = {"running": MemberState.RUNNING, "paused": MemberState.PAUSED}
 # Only these: settings for `docker compose` on this machine must not override a `ClusterSpec`.
 _PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "SSH_AUTH_SOCK", "COMPOSE_BAKE")
 
@@ -206,21 +206,22 @@ def _explain(command: list[str], message: str) -> str:
 
 
 def _parse_container(project: str, inspected: dict[str, Any]) -> Container:
-    networks = inspected["NetworkSettings"]["Networks"]
     return Container(
         id=inspected["Id"],
         name=inspected["Name"].lstrip("/"),
         service=inspected["Config"]["Labels"][_SERVICE_LABEL],
         number=int(inspected["Config"]["Labels"][_NUMBER_LABEL]),
-        state=_STATES.get(inspected["State"]["Status"], MemberState.ENDED),
+        state=STATES.get(inspected["State"]["Status"], MemberState.ENDED),
         healthy=inspected["State"].get("Health", {}).get("Status") == "healthy",
         has_check="Health" in inspected["State"],
         pid=inspected["State"]["Pid"],
-        addresses={
-            name.removeprefix(f"{project}_"): network["IPAddress"]
-            for name, network in networks.items()
-            if network["IPAddress"]
-        },
+        addresses=parse_addresses(project, inspected),
         has_exited=inspected["State"]["Status"] in {"exited", "dead"},
         restarts=inspected.get("RestartCount", 0),
     )
+
+
+def parse_addresses(project: str, inspected: Mapping[str, Any]) -> dict[str, str]:
+    """Return network -> IP address of a container, without the name of its project or stack before the network's."""
+    networks = inspected["NetworkSettings"]["Networks"].items()
+    return {name.removeprefix(f"{project}_"): one["IPAddress"] for name, one in networks if one["IPAddress"]}

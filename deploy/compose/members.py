@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from deploy.cluster import Member, MemberState, Role
-from deploy.compose.docker import Container, Project
+from deploy.compose.docker import Container, Engine, Project
 from deploy.redis import config
 from deploy.spec import DATABASE_SERVERS, ClusterError, ClusterSpec, RedisMode, StoreKind
 from deploy.waiting import holds_within, http_ok
@@ -106,13 +106,13 @@ def make_member(name: str, container: Container, drained: bool) -> Member:
     )
 
 
-def read_versions(project: Project, containers: Iterable[Container]) -> dict[str, str]:
-    """Return program -> version of the running containers."""
+def read_versions(running: Iterable[tuple[str, Engine, str]]) -> dict[str, str]:
+    """Return program -> version of running containers; of each its service, its engine and its id."""
     outputs: dict[str, str] = {}
-    for container in containers:
-        service = SERVICES[container.service]
-        if service.program and service.program not in outputs and container.state is MemberState.RUNNING:
-            outputs[service.program] = project.docker("exec", container.id, "sh", "-c", service.version_command)
+    for name, engine, container in running:
+        service = SERVICES[name]
+        if service.program and service.program not in outputs:
+            outputs[service.program] = engine.docker("exec", container, "sh", "-c", service.version_command)
     return {program: match[0] for program, text in outputs.items() if (match := re.search(r"\d+(\.\d+)+", text))}
 
 

@@ -1,6 +1,5 @@
 """The cluster on Docker Swarm: stack.yaml on several machines."""
 
-import re
 import secrets
 import shutil
 from collections.abc import Collection, Mapping
@@ -10,7 +9,7 @@ from pathlib import Path
 from deploy.base import BaseCluster
 from deploy.cluster import Member, MemberState
 from deploy.compose.docker import Engine
-from deploy.compose.members import NODE_PORT, PROXY_PORT
+from deploy.compose.members import NODE_PORT, PROXY_PORT, read_versions
 from deploy.fault_proxy import FaultProxy
 from deploy.redis.control import make_control
 from deploy.spec import ClusterError, ClusterSpec, Discovery, NodeKind, check_nodes
@@ -29,7 +28,6 @@ from deploy.swarm.servers import SwarmProxy, SwarmRedis
 from deploy.swarm.settings import StackSettings
 from deploy.swarm.stack import LABEL, Stack, read_users
 from deploy.swarm.tasks import (
-    SERVICES,
     TaskContainer,
     find_replaced,
     find_tasks,
@@ -97,12 +95,8 @@ class SwarmCluster(BaseCluster):
 
     @property
     def versions(self) -> Mapping[str, str]:
-        outputs = {}
-        for task in self.tasks().values():
-            if task is not None and task.state is MemberState.RUNNING and task.service in SERVICES:
-                program, command = SERVICES[task.service]
-                outputs[program] = self._engine(task).docker("exec", task.id, "sh", "-c", command)
-        return {program: match[0] for program, text in outputs.items() if (match := re.search(r"\d+(\.\d+)+", text))}
+        running = [one for one in self.tasks().values() if one is not None and one.state is MemberState.RUNNING]
+        return read_versions((one.service, self._engine(one), one.id) for one in running)
 
     def stop(self) -> None:
         self._reset()

@@ -5,19 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from deploy.cluster import Member, MemberState, Role
-from deploy.compose.members import NODE_PORT, PROXY_PORT, REDIS_PORT
+from deploy.compose.docker import STATES, parse_addresses
+from deploy.compose.members import SERVICES
 from deploy.spec import ClusterError
 
 _SERVICE_LABEL, _TASK_LABEL = "com.docker.swarm.service.name", "com.docker.swarm.task.name"
-_STATES = {"running": MemberState.RUNNING, "paused": MemberState.PAUSED}
-_ROLES = {"proxy": Role.PROXY, "node": Role.NODE, "redis": Role.STORE}
-_PORTS = {"proxy": PROXY_PORT, "node": NODE_PORT, "redis": REDIS_PORT}
-SERVICES = {
-    "proxy": ("nginx", "nginx -v 2>&1"),
-    "redis": ("redis", "redis-server --version"),
-}
-"""Service -> the program, and a command that prints its version."""
-
 
 Key = tuple[str, int, str]
 
@@ -54,7 +46,7 @@ class TaskContainer:
 
 def parse_container(stack: str, machine: str, inspected: Mapping[str, Any], pid: int | None) -> TaskContainer:
     """Return the container that an engine describes so."""
-    labels, networks = inspected["Config"]["Labels"], inspected["NetworkSettings"]["Networks"]
+    labels = inspected["Config"]["Labels"]
     slot = labels[_TASK_LABEL].split(".")[1]
     return TaskContainer(
         id=inspected["Id"],
@@ -62,14 +54,10 @@ def parse_container(stack: str, machine: str, inspected: Mapping[str, Any], pid:
         service=labels[_SERVICE_LABEL].removeprefix(f"{stack}_"),
         slot=int(slot) if slot.isdecimal() else 0,
         machine=machine,
-        state=_STATES.get(inspected["State"]["Status"], MemberState.ENDED),
+        state=STATES.get(inspected["State"]["Status"], MemberState.ENDED),
         healthy=inspected["State"].get("Health", {}).get("Status") == "healthy",
         pid=pid,
-        addresses={
-            name.removeprefix(f"{stack}_"): network["IPAddress"]
-            for name, network in networks.items()
-            if network["IPAddress"]
-        },
+        addresses=parse_addresses(stack, inspected),
         created=inspected["Created"],
     )
 
@@ -120,7 +108,7 @@ def find_replaced(
 def make_member(name: str, task: TaskContainer | None, unreachable: Collection[str], drained: bool) -> Member:
     """Return a task as a member of the cluster."""
     role = Role(name.partition("-")[0])
-    service = next(service for service, its in _ROLES.items() if its is role)
+    service = SERVICES["redis" if role is Role.STORE else role.value]
     if task is None:
         return Member(name, role, "", None, "docker service logs", MemberState.ENDED)
     state = task.state
@@ -130,7 +118,7 @@ def make_member(name: str, task: TaskContainer | None, unreachable: Collection[s
     return Member(
         name=name,
         role=role,
-        address=f"{address}:{_PORTS[service]}" if address and state is not MemberState.ENDED else "",
+        address=f"{address}:{service.port}" if address and state is not MemberState.ENDED else "",
         pid=task.pid if state is not MemberState.ENDED else None,
         log=f"docker logs {task.name}",
         state=MemberState.DRAINED if drained and state is MemberState.RUNNING else state,
