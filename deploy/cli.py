@@ -4,8 +4,8 @@ import os
 import shlex
 import signal
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -198,7 +198,11 @@ def up(
     A signal that is ignored from the start, as by nohup, does not stop it.
     """
     console = Console(highlight=False)
-    try:
+
+    def make(spec: ClusterSpec) -> LocalCluster:
+        return LocalCluster(spec, state_dir, nginx, store_server, additions.make_application(spec.node))
+
+    with errors_in_one_line(console):
         spec = ClusterSpec(
             nodes=nodes,
             workers=workers,
@@ -210,10 +214,6 @@ def up(
             port=port,
             tls=tls,
         )
-
-        def make(spec: ClusterSpec) -> LocalCluster:
-            return LocalCluster(spec, state_dir, nginx, store_server, additions.make_application(spec.node))
-
         cluster = make(spec)
         with interruptible(), ExitStack() as running:
             if page_port is not None:
@@ -224,6 +224,13 @@ def up(
                 running.enter_context(cluster)
             _introduce(console, cluster)
             _watch(console, cluster)
+
+
+@contextmanager
+def errors_in_one_line(console: Console) -> Iterator[None]:
+    """End a command with the error of the block in one line, or with the number of the signal that stopped it."""
+    try:
+        yield
     except SpecError as error:
         raise UsageError(error) from error
     except ClusterError as error:

@@ -1,7 +1,8 @@
 """`session-cluster swarm`: the cluster as a stack on Docker Swarm."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from deploy.cli import Command, find_given
-from deploy.signals import Interrupted, interruptible
-from deploy.spec import MOST_NODES, ClusterError, SpecError, parse_balance
+from deploy.cli import Command, errors_in_one_line, find_given
+from deploy.signals import interruptible
+from deploy.spec import MOST_NODES, ClusterError, parse_balance
 from deploy.swarm.settings import StackSettings, choose_settings, parse_variables
 from deploy.swarm.stack import Stack, StackService, Task, read_users
 from proxy import Balance
-from proxy.cli import UsageError
 
 DEFAULT_NAME = "sessions"
 _NONE = "none"
@@ -155,8 +155,7 @@ def up(
     the update goes on.
     """
     folder = folder or Path(f"swarm-{name}")
-
-    def work(console: Console) -> None:
+    with _running() as console:
         asked = {
             "name": name,
             "image": image,
@@ -180,8 +179,6 @@ def up(
             stack.wait_deployed(timeout)
         _introduce(console, stack, chosen, folder)
 
-    _run(work)
-
 
 @swarm.command(short_help="Show services and tasks.")
 @_name_option
@@ -190,8 +187,7 @@ def status(name: str) -> None:
 
     Exit status: 0 all of it runs; 1 something does not, or an error; 2 wrong usage.
     """
-
-    def work(console: Console) -> None:
+    with _running() as console:
         stack = Stack(name)
         stack.require_manager()
         services = _require_services(stack)
@@ -208,8 +204,6 @@ def status(name: str) -> None:
         if any(one.running != one.desired for one in services):
             raise SystemExit(1)
 
-    _run(work)
-
 
 @swarm.command(short_help="Remove the stack.")
 @_name_option
@@ -221,8 +215,7 @@ def down(name: str) -> None:
 
     Exit status: 0 it is gone; 1 there is none, or an error; 2 wrong usage.
     """
-
-    def work(console: Console) -> None:
+    with _running() as console:
         stack = Stack(name)
         stack.require_manager()
         if not {"node", "proxy"} <= {one.name for one in _require_services(stack)}:
@@ -236,22 +229,13 @@ def down(name: str) -> None:
             kept = Text(f"the sessions are kept; remove them on {machine}: {volume}", "dim")
             console.print(kept, soft_wrap=True)
 
-    _run(work)
 
-
-def _run(work: Callable[[Console], None]) -> None:
-    """Do the work of a command; turn its errors into one line."""
+@contextmanager
+def _running() -> Iterator[Console]:
+    """Yield the console of a command, which a signal stops and whose error is one line."""
     console = Console(highlight=False)
-    try:
-        with interruptible():
-            work(console)
-    except SpecError as error:
-        raise UsageError(error) from error
-    except ClusterError as error:
-        raise click.ClickException(str(error)) from error
-    except Interrupted as interrupted:
-        console.print("stopped", style="dim")
-        raise SystemExit(128 + interrupted.number) from None
+    with errors_in_one_line(console), interruptible():
+        yield console
 
 
 def _require_own(stack: Stack, folder: Path) -> None:
