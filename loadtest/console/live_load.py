@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import msgspec
@@ -179,12 +178,10 @@ class LiveLoad:
             self._open = stack.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         with self._lock:
             self._ended = True
-            self._open.__exit__(kind, error, trace)
+            self._open.__exit__(*error)
 
     def set_users(self, users: int) -> None:
         """Change the number of users, which may be 0."""

@@ -7,7 +7,6 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Self
 
 import msgspec
@@ -56,13 +55,11 @@ class Prober:
             self._stdin.flush()
         if not self._began.wait(START_TIMEOUT) or self._process.poll() is not None:
             error = ProberError(self._exit_reason())
-            self.__exit__(ProberError, error, None)
+            self.__exit__(ProberError)
             raise error
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
             self._process.kill()
         self._end()
