@@ -225,10 +225,6 @@ def _settings(
     down: tuple[str, ...],
     resolve: bool,
     balance: str,
-    login_rate: int,
-    max_in_flight: int,
-    max_per_session: int,
-    max_per_address: int,
     worker_processes: str,
     tls: tuple[Path, Path] | None,
     hsts: int,
@@ -236,15 +232,10 @@ def _settings(
 ) -> ProxySettings:
     if hsts and tls is None:
         raise ProxySettingsError("hsts needs --tls: over plain HTTP browsers ignore it")
-    limits = {
-        "login_rate": login_rate,
-        "max_in_flight": max_in_flight,
-        "max_per_session": max_per_session,
-        "max_per_address": max_per_address,
-    }
-    for name, limit in limits.items():
-        if limit < 0:
+    for name in ("login_rate", "max_in_flight", "max_per_session", "max_per_address"):
+        if (limit := options[name]) < 0:
             raise ProxySettingsError(f"{name} must be a number from 0 to 1e12, not '{limit}'")
+        options[name] = limit or None
     if nginx_version is not None:
         options["nginx_version"] = _version(nginx_version)
     return ProxySettings(
@@ -252,10 +243,6 @@ def _settings(
             servers, dict.fromkeys(drain, ServerState.DRAIN) | dict.fromkeys(down, ServerState.DOWN), resolve
         ),
         balance=Balance.parse(balance),
-        login_rate=login_rate or None,
-        max_in_flight=max_in_flight or None,
-        max_per_session=max_per_session or None,
-        max_per_address=max_per_address or None,
         worker_processes=_worker_processes(worker_processes),
         tls=Tls(tls[0].absolute(), tls[1].absolute(), hsts) if tls else None,  # nginx would search beside its own file
         **options,

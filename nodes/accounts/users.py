@@ -125,7 +125,8 @@ class Users:
 
     def add(self, account: Account) -> bool:
         """Store a new user; return False, with nothing changed, where the store has one of this name."""
-        return self._create(account)
+        fields = {_FIELD: msgspec.msgpack.encode(account)}
+        return self._store.create(_to_key(account.name), fields, None, _FOREVER) is not None
 
     # ---- all of them
 
@@ -155,7 +156,7 @@ class Users:
             if after == account:
                 return account
             if stored is None:
-                if self._create(after):
+                if self.add(after):
                     return after
             elif self._update(_to_key(name), stored, msgspec.msgpack.encode(after)):
                 return after
@@ -176,10 +177,6 @@ class Users:
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             # A later version wrote it, or it is corrupt: unknown, so that no login succeeds.
             raise StoreUnavailable(f"the record {key} of a user can't be read: {error}") from error
-
-    def _create(self, account: Account) -> bool:
-        fields = {_FIELD: msgspec.msgpack.encode(account)}
-        return self._store.create(_to_key(account.name), fields, None, _FOREVER) is not None
 
     def _update(self, key: str, before: bytes, after: bytes) -> bool:
         changes = Changes({_FIELD: after}, expect={_FIELD: before})
