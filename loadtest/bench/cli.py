@@ -8,9 +8,8 @@ import click
 
 from deploy.files import write_json
 from deploy.local.revision import EARLIER
-from deploy.signals import interruptible
 from loadtest.bench.servers import APPLICATIONS, BenchError, Servers
-from loadtest.cli.shared import json_option, require_writable, writing
+from loadtest.cli.shared import in_one_line, json_option, require_writable, stoppable, writing
 
 _NAMES = [application.name for application in APPLICATIONS]
 
@@ -83,28 +82,23 @@ def bench(
     bases = {one.base for one in APPLICATIONS if one.name in names}  # the others are compared with them
     chosen = [one for one in APPLICATIONS if not names or one.name in names or one.name in bases]
     missing: dict[str, str] = {}
-    try:
-        with interruptible(), ProgressLine(console) as line:
-            if not all(one.is_flask for one in chosen):
-                line(Status("start", 0, repeat, "packages of Express"))
-                try:
-                    install_express()
-                except InstallError as error:
-                    missing = {one.name: str(error) for one in chosen if not one.is_flask}
-            line(Status("start", 0, repeat, "servers"))
-            missing |= {one.name: why for one in chosen if one.revision and (why := find_lack(one.revision))}
-            with Servers(one for one in chosen if one.name not in missing) as servers:
-                measured = measure_all(servers.running, requests, repeat, connections, line)
-                sizes = {
-                    one.application.name: servers.session_bytes(one.application.database)
-                    for one in servers.running
-                    if one.application.database is not None and not one.application.is_node
-                }
-    except KeyboardInterrupt:
-        console.print("stopped; everything has been ended")
-        raise SystemExit(130) from None
-    except (BenchError, ClusterError, OSError, RedisError) as error:
-        raise click.ClickException(str(error)) from error
+    errors = (BenchError, ClusterError, OSError, RedisError)
+    with in_one_line(*errors), stoppable(console), ProgressLine(console) as line:
+        if not all(one.is_flask for one in chosen):
+            line(Status("start", 0, repeat, "packages of Express"))
+            try:
+                install_express()
+            except InstallError as error:
+                missing = {one.name: str(error) for one in chosen if not one.is_flask}
+        line(Status("start", 0, repeat, "servers"))
+        missing |= {one.name: why for one in chosen if one.revision and (why := find_lack(one.revision))}
+        with Servers(one for one in chosen if one.name not in missing) as servers:
+            measured = measure_all(servers.running, requests, repeat, connections, line)
+            sizes = {
+                one.application.name: servers.session_bytes(one.application.database)
+                for one in servers.running
+                if one.application.database is not None and not one.application.is_node
+            }
     machine, programs = describe_machine(), list_programs(servers.versions)
     console.print(tables(measured, sizes, missing))
     where = [machine["cpu"], f"{machine['cores']} cores", f"{machine['system']} {machine['release']}"]

@@ -10,9 +10,8 @@ import click
 
 from deploy.cli import find_given, program_options
 from deploy.files import write_json
-from deploy.signals import interruptible
 from loadtest.capacity.quantities import parse_count, parse_duration
-from loadtest.cli.shared import INTERRUPTED, Number, json_option, require_writable, writing
+from loadtest.cli.shared import Number, in_one_line, json_option, require_writable, stoppable, writing
 
 STORES = ("redis", "redis-cluster", "sql")
 _LEAST_SIZE = 1000
@@ -204,16 +203,8 @@ def capacity(
         _require_zones(store, workload.zones, workload.replicas)
     require_writable(record)
     options = Options(store, data_bytes, quick, sizes, nginx, store_server)
-    try:
-        with interruptible():
-            plan, machine, predictions = (
-                plan_from(earlier, workload) if earlier else plan_here(workload, options, console)
-            )
-    except CapacityError as error:
-        raise click.ClickException(str(error)) from error
-    except KeyboardInterrupt:
-        console.print("stopped; everything has been ended")
-        raise SystemExit(INTERRUPTED) from None
+    with in_one_line(CapacityError), stoppable(console):
+        plan, machine, predictions = plan_from(earlier, workload) if earlier else plan_here(workload, options, console)
     _require_zones(plan.store, workload.zones, workload.replicas)
     console.print(show_sheet(plan, describe(plan, machine)))
     if predictions:

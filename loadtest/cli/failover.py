@@ -16,6 +16,7 @@ from loadtest.cli.on_target import choose_fitting, list_fitting, open_target, ta
 from loadtest.cli.shared import (
     Number,
     choose_clusters,
+    in_one_line,
     out_option,
     place_option,
     prepare,
@@ -161,10 +162,8 @@ def run(
     )
     if not suite.cases:
         raise click.UsageError(f"{' '.join(names)}: no such variant runs on {' or '.join(places)} with {kind} nodes")
-    try:
+    with in_one_line(ClusterError):
         make_application(kind)  # before the runs, because it may install packages
-    except ClusterError as error:
-        raise click.ClickException(str(error)) from error
     for each in places:
         if cases := [case for case in suite.cases if case.place is each]:
             try:
@@ -357,14 +356,12 @@ def report(folder: Path, title: str | None, guide: Path | None) -> None:
 
     Exit status: 0 written; 1 there are no results, or one is damaged, or the page cannot be written; 2 wrong usage.
     """
-    try:
+    with in_one_line(ValueError):
         with writing(folder):
             path = write_report(folder, title or TITLE)
         if guide is not None:
             with writing(guide):
                 guide.write_text(render_guide(folder), encoding="utf-8")
-    except ValueError as error:
-        raise click.ClickException(str(error)) from error
     click.echo(path)
     if guide is not None:
         click.echo(guide)

@@ -14,7 +14,6 @@ from deploy import NodeKind, StoreKind
 from deploy.cli import cluster_options, program_options
 from deploy.files import check_writable, write_json
 from deploy.ports import require_free
-from deploy.signals import interruptible
 from deploy.spec import MOST_NODES, SpecError, parse_balance
 from loadtest.claims.claim import Verdict
 from loadtest.cli.on_target import open_target
@@ -22,9 +21,11 @@ from loadtest.cli.shared import (
     INTERRUPTED,
     Number,
     choose_clusters,
+    in_one_line,
     out_option,
     place_option,
     require_place,
+    stoppable,
     temporary_folder,
     writing,
 )
@@ -181,20 +182,15 @@ def load(context: click.Context, /, **given: Any) -> None:
     """
     _refuse_ignored_options(context)
     console, out = Console(highlight=False), given["out"]
-    try:
-        if out is not None:
-            with writing(out):
-                out.mkdir(parents=True, exist_ok=True)
-                check_writable(out / RESULT)
-        with interruptible():
+    if out is not None:
+        with writing(out):
+            out.mkdir(parents=True, exist_ok=True)
+            check_writable(out / RESULT)
+    with in_one_line(*FAILURES, CredentialsError), stoppable(console):
+        try:
             status = _run_matrix(given, console) if given["matrix"] else _run_load(given, console)
-    except KeyboardInterrupt:
-        console.print("stopped; everything has been ended")
-        status = INTERRUPTED
-    except (ProfileError, SpecError) as error:
-        raise UsageError(error, processes="--workers") from error
-    except (*FAILURES, CredentialsError) as error:
-        raise click.ClickException(str(error)) from error
+        except (ProfileError, SpecError) as error:
+            raise UsageError(error, processes="--workers") from error
     sys.exit(status)
 
 

@@ -7,6 +7,7 @@ import click
 from rich.console import Console
 
 from deploy import ClusterError
+from loadtest.cli.shared import in_one_line
 from loadtest.described.description import read_description
 from loadtest.described.fit import Fit, fit
 from loadtest.described.make import make_cluster
@@ -27,24 +28,20 @@ target_option = click.option(
 
 def open_target(path: Path) -> DescribedTarget:
     """Return the target that a file describes; it is not started. Raises ClickException."""
-    try:
+    with in_one_line(DescriptionError, ClusterError, TargetError):
         description = read_description(path)
         cluster = make_cluster(description)
         if cluster is not None:
             cluster.check()
         return DescribedTarget(description, cluster)
-    except (DescriptionError, ClusterError, TargetError) as error:
-        raise click.ClickException(str(error)) from error
 
 
 def choose_fitting(target: DescribedTarget, variants: Mapping[str, Collection[str]]) -> Fit:
     """Return the experiments of these names, or without names all that fit. Raises ClickException with a line for each
     named one that does not."""
     chosen = [one for one in EXPERIMENTS if not variants or one.name in variants]
-    try:
+    with in_one_line(ClusterError):
         found = fit(chosen, target, variants)
-    except ClusterError as error:
-        raise click.ClickException(str(error)) from error
     named = {name: why for name, why in found.refused.items() if name in variants or name.partition(".")[0] in variants}
     refused = {name: why for name, why in named.items() if name in variants or variants[name.partition(".")[0]]}
     if refused:
@@ -56,10 +53,8 @@ def choose_fitting(target: DescribedTarget, variants: Mapping[str, Collection[st
 
 def list_fitting(target: DescribedTarget, console: Console) -> None:
     """Print each experiment with what it does to this target, or why it can't."""
-    try:
+    with in_one_line(ClusterError):
         found = fit(EXPERIMENTS, target, {})
-    except ClusterError as error:
-        raise click.ClickException(str(error)) from error
     fitting = {one.name: one for one in found.experiments}
     columns = [Column(""), Column("name", number=False), Column("", number=False)]
     table = Table([*columns, Column("on this target", number=False, flexible=True)], gap=1)

@@ -92,15 +92,12 @@ def require_writable(record: Path | None) -> None:
 
 def prepare(out: Path) -> None:
     """Create the folder of results. Refuse a folder with other contents."""
-    try:
-        with writing(out):
-            if out.is_dir() and any(out.iterdir()) and not (out / RESULTS).is_file():
-                taken = f"{out} holds other things; name an empty folder or a new one"
-                raise click.BadParameter(taken, param_hint="--out")
-            out.mkdir(parents=True, exist_ok=True)
-            write_results(out)
-    except ValueError as error:
-        raise click.ClickException(str(error)) from error
+    with in_one_line(ValueError), writing(out):
+        if out.is_dir() and any(out.iterdir()) and not (out / RESULTS).is_file():
+            taken = f"{out} holds other things; name an empty folder or a new one"
+            raise click.BadParameter(taken, param_hint="--out")
+        out.mkdir(parents=True, exist_ok=True)
+        write_results(out)
 
 
 def run_suite(
@@ -161,12 +158,10 @@ def run_suite(
 def choose_clusters(place: Place, node: str, nginx: str | None, store_server: str | None) -> MakeCluster:
     """Return what makes clusters in this place. Refuse options that it does not have, and unusable programs."""
     if place is Place.LOCAL:
-        try:
+        with in_one_line(ClusterError, NginxError):
             for program, check in ((nginx, Nginx), (store_server, RedisBinary)):
                 if program is not None:
                     check(program)
-        except (ClusterError, NginxError) as error:
-            raise click.ClickException(str(error)) from error
         return lambda spec: local_cluster(spec, nginx=nginx, store_server=store_server)
     if node != NodeKind.FLASK:
         raise click.UsageError(f"--node {node} is for local processes: nodes in containers are flask")
@@ -186,6 +181,26 @@ def require_place(place: Place) -> None:
 def require_known(name: str, known: Collection[str], what: str, option: str) -> None:
     if name not in known:
         raise click.BadParameter(f"unknown {what} {name!r}: {did_you_mean(name, known)}", param_hint=option)
+
+
+@contextmanager
+def in_one_line(*kinds: type[Exception]) -> Iterator[None]:
+    """End the command with the message of an error of these kinds."""
+    try:
+        yield
+    except kinds as error:
+        raise click.ClickException(str(error)) from error
+
+
+@contextmanager
+def stoppable(console: Console, said: str = "stopped; everything has been ended") -> Iterator[None]:
+    """End the command when a signal comes, after the clean-up of the block."""
+    try:
+        with interruptible():
+            yield
+    except KeyboardInterrupt:
+        console.print(said)
+        raise SystemExit(INTERRUPTED) from None
 
 
 @contextmanager

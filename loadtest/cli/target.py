@@ -10,15 +10,15 @@ from rich.console import Console
 from rich.text import Text
 
 from deploy import ClusterError, NodeKind
-from deploy.signals import interruptible
 from loadtest.cli.on_target import open_target
 from loadtest.cli.shared import (
-    INTERRUPTED,
     choose_clusters,
+    in_one_line,
     out_option,
     prepare,
     require_known,
     require_writable,
+    stoppable,
     users_option,
     writing,
 )
@@ -67,10 +67,8 @@ def init(compose: Path, output: Path | None) -> None:
 
     Exit status: 0 written; 1 COMPOSE is not a compose file, or FILE exists; 2 wrong usage.
     """
-    try:
+    with in_one_line(DescriptionError):
         text = describe_compose(compose, output or Path("shop.toml"))
-    except DescriptionError as error:
-        raise click.ClickException(str(error)) from error
     if output is None:
         click.echo(text, nl=False)
         return
@@ -129,23 +127,19 @@ def compare(
     folder = out or Path("results", "comparison")
     prepare(folder)
     console, failed = Console(highlight=False), 0
-    try:
+    said = "stopped; everything has ended. The same command goes on."
+    with in_one_line(DescriptionError, ClusterError, ValueError), stoppable(console, said):
         systems = [System(None, None), *(System(path, read_description(path)) for path in files)] if files else []
         share = 1.0 if full else SHORT
         options = f" --users {users}{'' if full else ' --short'}"
         make = choose_clusters(Place.LOCAL, NodeKind.FLASK, None, None)
         comparison = Comparison(systems, names, SuiteLoad(users, share=share), folder, make, options, repeat)
-        with interruptible(), writing(folder):
+        with writing(folder):
             failed = _run(comparison, console)
         if page is not None:
             with writing(page):
                 page.write_text(render_comparison(folder), encoding="utf-8")
             console.print(f"Comparison: {page}", soft_wrap=True, markup=False)
-    except KeyboardInterrupt:
-        console.print("stopped; everything has ended. The same command goes on.")
-        sys.exit(INTERRUPTED)
-    except (DescriptionError, ClusterError, ValueError) as error:
-        raise click.ClickException(str(error)) from error
     sys.exit(int(failed > 0))
 
 
@@ -177,14 +171,8 @@ def check(file: Path) -> None:
     """
     console = Console(highlight=False)
     described = open_target(file)
-    try:
-        with interruptible(), described.cluster or contextlib.nullcontext():
-            found = check_target(described)
-    except KeyboardInterrupt:
-        console.print("stopped; everything has been ended")
-        sys.exit(INTERRUPTED)
-    except FAILURES as error:
-        raise click.ClickException(str(error)) from error
+    with in_one_line(*FAILURES), stoppable(console), described.cluster or contextlib.nullcontext():
+        found = check_target(described)
     _show_check(found, described.title, console)
     sys.exit(int(bool(found.mistakes)))
 
