@@ -2,16 +2,12 @@
 
 import pytest
 
+from tests.support.harnesses import store_names
+
 STORES = ("mysql", "postgres")
 LONGEST = "tests/docker/loadtest/test_experiments_in_containers.py"
 """It begins first: otherwise one process is left with it, when the others have nothing more to do."""
-
-
-@pytest.fixture(params=STORES)
-def store_name(request: pytest.FixtureRequest) -> str:
-    """The stores that tests of this tier run on."""
-    name: str = request.param
-    return name
+store_name = store_names(*STORES)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

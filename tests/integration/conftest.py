@@ -4,13 +4,7 @@ Several nodes, several store servers and loads are in tests/cluster, containers 
 index is in tests/packages.
 """
 
-import pytest
+from tests.support.harnesses import store_names
 
 STORES = ("express", "file", "redis", "redis_waiting", "sqlite")
-
-
-@pytest.fixture(params=STORES)
-def store_name(request: pytest.FixtureRequest) -> str:
-    """The stores that tests of this tier run on."""
-    name: str = request.param
-    return name
+store_name = store_names(*STORES)

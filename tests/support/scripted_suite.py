@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Callable, Iterator
 
+import pytest
+
 from loadtest.claims.claim import Verdict
 from loadtest.progress import Status
 from loadtest.results import Result
@@ -46,3 +48,12 @@ class Script:
         except Exception:
             self.undone += 1
             raise
+
+
+@pytest.fixture(name="script")
+def scripted_suite(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
+    """The script of all suites."""
+    script = Script()
+    monkeypatch.setattr(Suite, "run", lambda suite, watch: script.run(suite, watch))
+    yield script
+    script.go_on.set()

@@ -10,12 +10,11 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from loadtest.claims.claim import Verdict
-from loadtest.suite import Suite
 from tests.support.axe import find_barriers, load_axe
 from tests.support.chromium import opened
 from tests.support.console import FakeConsole
 from tests.support.report_results import Run
-from tests.support.scripted_suite import Script
+from tests.support.scripted_suite import Script, scripted_suite  # noqa: F401 - a fixture
 
 pytestmark = [pytest.mark.browser, pytest.mark.node]
 
@@ -23,14 +22,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.node]
 @pytest.fixture(scope="module")
 def axe() -> str:
     return load_axe()
-
-
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
-    script = Script()
-    monkeypatch.setattr(Suite, "run", lambda suite, watch: script.run(suite, watch))
-    yield script
-    script.go_on.set()
 
 
 @pytest.fixture

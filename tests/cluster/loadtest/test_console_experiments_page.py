@@ -10,11 +10,10 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from loadtest.claims.claim import Verdict
-from loadtest.suite import Suite
 from tests.support.chromium import PATIENCE, opened
 from tests.support.console import FakeConsole
 from tests.support.report_results import Run
-from tests.support.scripted_suite import Script
+from tests.support.scripted_suite import Script, scripted_suite  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.browser
 
@@ -32,14 +31,6 @@ PICTURE = """() => {
   return [texts.map((text) => text.textContent), widest];
 }"""
 """The words in the report's picture, and how far the longest reaches: 1 is the picture's edge."""
-
-
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
-    script = Script()
-    monkeypatch.setattr(Suite, "run", lambda suite, watch: script.run(suite, watch))
-    yield script
-    script.go_on.set()
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from deploy.ports import free_ports
 from proxy import Balance, UpstreamServer
 from tests.integration.proxy.conftest import Nodes, StartProxy
 from tests.support.http_client import send
+from tests.support.proxy import RunningProxy
 from tests.support.waiting import wait_until
 
 
@@ -98,25 +99,26 @@ def test_a_dead_node_is_not_asked_again_until_fail_timeout(start_proxy: StartPro
     nodes[0].come_back()
 
 
-@pytest.mark.parametrize("balance", list(Balance))
-def test_nodes_are_used_though_all_are_left_out(start_proxy: StartProxy, nodes: Nodes, balance: Balance) -> None:
-    proxy = start_proxy(balance=balance, max_fails=1, fail_timeout=60)
+def leave_all_out(proxy: RunningProxy, nodes: Nodes) -> None:
+    """Let every node drop a request, which leaves it out, and be well again."""
     drop_requests(nodes)
     for _ in range(6):
         proxy.get("/drop")
     for node in nodes:
         node.dropping.clear()
+
+
+@pytest.mark.parametrize("balance", list(Balance))
+def test_nodes_are_used_though_all_are_left_out(start_proxy: StartProxy, nodes: Nodes, balance: Balance) -> None:
+    proxy = start_proxy(balance=balance, max_fails=1, fail_timeout=60)
+    leave_all_out(proxy, nodes)
     assert {proxy.get("/drop").status for _ in range(6)} == {200}
     assert {proxy.post("/drop").status for _ in range(6)} == {200}
 
 
 def test_spares_of_sticky_nodes_have_their_names(start_proxy: StartProxy, nodes: Nodes) -> None:
     proxy = start_proxy(balance=Balance.STICKY, max_fails=1, fail_timeout=60)
-    drop_requests(nodes)
-    for _ in range(6):
-        proxy.get("/drop")
-    for node in nodes:
-        node.dropping.clear()
+    leave_all_out(proxy, nodes)
     cookies = [proxy.get("/drop", {"Cookie": "node=node-1"}).headers["Set-Cookie"] for _ in range(6)]
     assert {cookie.partition(";")[0] for cookie in cookies} <= {f"node={node.name}" for node in nodes}
 

@@ -2,7 +2,8 @@
 
 import http.client
 import socket
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import psutil
@@ -38,15 +39,22 @@ def test_requests_beyond_the_bound_are_refused_and_reach_no_node(
     assert proxy.get("/more").status == 200
 
 
-def test_one_session_fills_a_part_of_the_bound_and_others_go_on(start_proxy: StartProxy, nodes: Nodes) -> None:
-    proxy = start_proxy(max_in_flight=6, max_per_session=2)
-    mine = {"Cookie": "a=1; session=" + "x" * 200}
+@contextmanager
+def two_waiting(proxy: RunningProxy, nodes: Nodes, headers: dict[str, str]) -> Iterator[None]:
+    """Let a GET and a POST with these headers wait at the nodes."""
     with ExitStack() as stack:
         for method in ("GET", "POST"):
             connection = proxy.connect()
             stack.callback(connection.close)
-            connection.request(method, "/wait", headers=mine)
+            connection.request(method, "/wait", headers=headers)
         wait_until(lambda: sum(node.hits("/wait") for node in nodes) == 2, "both requests to reach a node")
+        yield
+
+
+def test_one_session_fills_a_part_of_the_bound_and_others_go_on(start_proxy: StartProxy, nodes: Nodes) -> None:
+    proxy = start_proxy(max_in_flight=6, max_per_session=2)
+    mine = {"Cookie": "a=1; session=" + "x" * 200}
+    with two_waiting(proxy, nodes, mine):
         same = [{"Cookie": f"{name}={'x' * 200}"} for name in ("session", "__Host-session")]
         refused = [send(headers=headers) for headers in same for send in (proxy.get, proxy.post)]
         assert {(answer.status, answer.headers["Retry-After"]) for answer in refused} == {(503, "1")}
@@ -60,12 +68,7 @@ def test_one_address_fills_a_part_of_the_bound_without_a_cookie_or_with_forged_o
 ) -> None:
     proxy = start_proxy(max_in_flight=6, max_per_address=2, trusted_proxies=("127.0.0.1",))
     mine, other = ({"X-Forwarded-For": f"203.0.113.{number}"} for number in (7, 8))
-    with ExitStack() as stack:
-        for method in ("GET", "POST"):
-            connection = proxy.connect()
-            stack.callback(connection.close)
-            connection.request(method, "/wait", headers=mine)
-        wait_until(lambda: sum(node.hits("/wait") for node in nodes) == 2, "both requests to reach a node")
+    with two_waiting(proxy, nodes, mine):
         same = [mine, {**mine, "Cookie": "session=" + "x" * 200}]
         refused = [send(headers=headers) for headers in same for send in (proxy.get, proxy.post)]
         assert {(answer.status, answer.headers["Retry-After"]) for answer in refused} == {(503, "1")}

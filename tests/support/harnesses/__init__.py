@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -39,6 +40,17 @@ _MAKERS: dict[str, Callable[[pytest.FixtureRequest], Harness]] = {
     "express": lambda request: ExpressHarness(request.getfixturevalue("server")),
     **{name: partial(_sql, name=name) for name in ("sqlite", "mysql", "postgres")},
 }
+
+
+def store_names(*names: str) -> Any:
+    """Return the fixture `store_name` of a tier or a module: the stores that its tests run on."""
+
+    @pytest.fixture(params=names)
+    def store_name(request: pytest.FixtureRequest) -> str:
+        name: str = request.param
+        return name
+
+    return store_name
 
 
 def make_harness(name: str, request: pytest.FixtureRequest) -> Harness:

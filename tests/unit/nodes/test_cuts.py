@@ -23,23 +23,18 @@ from tests.support.node import PASSWORD
 from tests.support.node_app import attempt_login, user_of
 
 
-def make(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Situation:
+@pytest.fixture
+def situation(settings: Settings, quick: Callable[[Settings], Settings], monkeypatch: pytest.MonkeyPatch) -> Situation:
     network = Network()
     cut_stores(network, monkeypatch)
-    return Situation(settings, network)
+    return Situation(quick(settings), network)
 
 
-def test_a_change_of_password_is_safe_and_can_be_finished_wherever_it_is_cut_off(
-    settings: Settings, quick: Callable[[Settings], Settings], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    situation = make(quick(settings), monkeypatch)
+def test_a_change_of_password_is_safe_and_can_be_finished_wherever_it_is_cut_off(situation: Situation) -> None:
     check_each_cut(situation, lambda: change(situation.mine), partial(check_changed_password, situation))
 
 
-def test_a_login_with_the_new_password_finishes_a_change_that_was_cut_off(
-    settings: Settings, quick: Callable[[Settings], Settings], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    situation = make(quick(settings), monkeypatch)
+def test_a_login_with_the_new_password_finishes_a_change_that_was_cut_off(situation: Situation) -> None:
     account = situation.users.get("alice")
     assert account is not None
     situation.users.set_password(account, NEW, first=lambda: None)
@@ -50,11 +45,7 @@ def test_a_login_with_the_new_password_finishes_a_change_that_was_cut_off(
     assert user_of(again) == "alice"  # finished once
 
 
-def test_ending_all_other_sessions_can_be_repeated_wherever_it_is_cut_off(
-    settings: Settings, quick: Callable[[Settings], Settings], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    situation = make(quick(settings), monkeypatch)
-
+def test_ending_all_other_sessions_can_be_repeated_wherever_it_is_cut_off(situation: Situation) -> None:
     def check(answer: Any) -> None:
         assert answer.status_code in {200, 503}
         if answer.status_code != 200:
@@ -64,11 +55,7 @@ def test_ending_all_other_sessions_can_be_repeated_wherever_it_is_cut_off(
     check_each_cut(situation, lambda: situation.mine.delete("/sessions"), check)
 
 
-def test_ending_all_sessions_leaves_no_other_session_where_the_own_one_has_ended(
-    settings: Settings, quick: Callable[[Settings], Settings], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    situation = make(quick(settings), monkeypatch)
-
+def test_ending_all_sessions_leaves_no_other_session_where_the_own_one_has_ended(situation: Situation) -> None:
     def check(answer: Any) -> None:
         assert answer.status_code in {200, 503}
         mine_lives, other_lives = situation.lives
@@ -81,11 +68,7 @@ def test_ending_all_sessions_leaves_no_other_session_where_the_own_one_has_ended
     check_each_cut(situation, lambda: situation.mine.delete("/sessions?all=true"), check)
 
 
-def test_disabling_a_user_can_be_repeated_wherever_it_is_cut_off(
-    settings: Settings, quick: Callable[[Settings], Settings], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    situation = make(quick(settings), monkeypatch)
-
+def test_disabling_a_user_can_be_repeated_wherever_it_is_cut_off(situation: Situation) -> None:
     def disable() -> bool:
         try:
             situation.users.set_enabled("alice", enabled=False)

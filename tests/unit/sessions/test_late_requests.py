@@ -1,11 +1,6 @@
 """Late requests, on memory: plain, encrypted, and while encryption is turned on or off."""
 
-import pytest
-
 from tests.integration.sessions.test_late_requests import *  # noqa: F403
+from tests.support.harnesses import store_names
 
-
-@pytest.fixture(params=["memory", "encrypted", "encrypting"])
-def store_name(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
+store_name = store_names("memory", "encrypted", "encrypting")

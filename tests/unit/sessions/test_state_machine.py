@@ -6,15 +6,12 @@ from msgspec.structs import replace
 
 from nodes.sessions import MemoryStore, Outcome
 from tests.integration.sessions.test_state_machine import run, test_every_history_agrees_with_the_model
+from tests.support.harnesses import store_names
 from tests.support.harnesses.memory import MemoryHarness
 
 __all__ = ["test_every_history_agrees_with_the_model"]
 
-
-@pytest.fixture(params=["memory", "encrypted", "encrypting"])
-def store_name(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
+store_name = store_names("memory", "encrypted", "encrypting")
 
 
 @pytest.mark.parametrize("broken", ["expiry", "logout", "compare-and-set"])

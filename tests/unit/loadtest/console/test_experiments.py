@@ -26,16 +26,8 @@ from loadtest.suite import Suite
 from tests.support.console import FakeLoad
 from tests.support.fake_cluster import FakeCluster
 from tests.support.report_results import Run
-from tests.support.scripted_suite import STEPS, Script
+from tests.support.scripted_suite import STEPS, Script, scripted_suite  # noqa: F401 - a fixture
 from tests.support.waiting import wait_until
-
-
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
-    script = Script()
-    monkeypatch.setattr(Suite, "run", lambda suite, watch: script.run(suite, watch))
-    yield script
-    script.go_on.set()
 
 
 class Running:

@@ -56,9 +56,10 @@ def test_what_a_target_does_not_show_is_not_looked_for_from_the_beginning() -> N
     assert any(claim.startswith("no session is lost, no old value is shown") for claim in some)
 
 
-def test_before_its_phase_a_claim_is_not_judged() -> None:
+@pytest.mark.parametrize("name", ["kill-node", "kill-sticky-node"])
+def test_before_its_phase_a_claim_is_not_judged(name: str) -> None:
     history = History()
-    case = case_of("kill-node")
+    case = case_of(name)
     assert {one.state for one in judge_live(case, None)} == {NOT_YET}
     history.mark("before")
     for number in range(100):
@@ -102,14 +103,3 @@ def test_a_claim_that_needs_the_whole_history_or_its_times_waits_for_the_end(exp
             history.mark(phase.name)
         assert len(history.judge(case)) > 0 or not case.variant.claims
         assert {one.state for one in history.judge(case).values()} <= set(ClaimState)
-
-
-def test_a_share_of_sticky_users_who_lose_their_session_is_not_judged_before_the_kill() -> None:
-    history = History()
-    case = case_of("kill-sticky-node")
-    history.mark("before")
-    for number in range(100):
-        history.look(number % USERS)
-    judged = history.judge(case)
-    assert judged.pop("no request fails before the fault").state is SO_FAR
-    assert {one.state for one in judged.values()} == {NOT_YET}

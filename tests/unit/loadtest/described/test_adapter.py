@@ -63,6 +63,13 @@ def talk(
     return sent, conversation.answer
 
 
+def known() -> Browser:
+    """Return a browser that has a session."""
+    browser = Browser("alice-1", "sid")
+    browser.receive(["sid=one"], browser.sending(), Action.LOGIN)
+    return browser
+
+
 def test_a_login_gets_its_token_from_a_page_and_follows_its_redirects() -> None:
     browser = Browser("alice-1", "sid")
     sent, answer = talk(
@@ -131,17 +138,14 @@ def test_a_login_is_judged_by_its_answer_and_where_it_leads(answers: list[Script
     ],
 )
 def test_an_answer_shows_values_or_that_nobody_is_logged_in(action: Action, scripted: Scripted, answer: Answer) -> None:
-    browser = Browser("alice-1", "sid")
-    browser.receive(["sid=one"], browser.sending(), Action.LOGIN)
-    assert talk(adapter(), action, scripted, browser=browser)[1] == answer
+    assert talk(adapter(), action, scripted, browser=known())[1] == answer
 
 
 def test_json_is_sent_and_read_with_pointers() -> None:
     items = {"json": "/list", "item": "/name", "quantity": "/n"}
     to = adapter(add={"items": items, "user": {"json": "/me/name"}})
     body = b'{"me":{"name":"alice"},"list":[{"name":"apple pie","n":2},{"name":"pear","n":"3"}]}'
-    browser = Browser("alice-1", "sid")
-    browser.receive(["sid=one"], browser.sending(), Action.LOGIN)
+    browser = known()
     (request,), answer = talk(to, Action.ADD, (200, {}, body), browser=browser)
     assert (request.path, request.shown) == ("/add/apple%20pie", "/add/{item}")
     assert request.body == {"list": [{"name": "apple pie", "number": 2}]}
@@ -345,12 +349,6 @@ def test_the_page_of_a_visitor_shows_the_values_of_their_session() -> None:
         (b'{"guest":true,"n":"none"}', Answer(OK, None)),
     ):
         assert talk(to, Action.LOOK, (200, {}, body), browser=known())[1] == answer
-
-
-def known() -> Browser:
-    browser = Browser("alice-1", "sid")
-    browser.receive(["sid=one"], browser.sending(), Action.LOGIN)
-    return browser
 
 
 FORM_OF_LOGIN: dict[Action, list[Scripted]] = {Action.LOGIN: [(200, {}, FORM)]}
@@ -676,8 +674,7 @@ def test_with_changing_cookies_the_newest_is_sent_until_the_logout() -> None:
 
 
 def test_the_page_that_a_write_redirects_to_is_a_look_of_its_own() -> None:
-    browser = Browser("alice-1", "sid")
-    browser.receive(["sid=one"], browser.sending(), Action.LOGIN)
+    browser = known()
     to = adapter(count={"counter": {"css": "#n"}, "user": {"css": "#user"}})
     operation = Operation(Action.VISIT)
     write = Conversation(to.exchange(operation, "alice", "", browser.value), browser, operation.action)
@@ -705,8 +702,7 @@ def test_the_page_that_a_write_redirects_to_is_a_look_of_its_own() -> None:
 def test_the_page_of_another_user_behind_a_write_is_told_from_one_with_lost_updates(
     path: str, location: str, shown: Answer
 ) -> None:
-    browser = Browser("alice-1", "sid")
-    browser.receive(["sid=one"], browser.sending(), Action.LOGIN)
+    browser = known()
     to = adapter(count={"counter": {"css": "#n"}}, look={"path": path})
     write = Conversation(to.exchange(Operation(Action.VISIT), "alice", "", browser.value), browser, Action.VISIT)
     write.take(Response(302, b"", lambda name: [location] if name == "Location" else []))
@@ -717,8 +713,7 @@ def test_the_page_of_another_user_behind_a_write_is_told_from_one_with_lost_upda
 
 
 def test_a_write_whose_page_finds_nobody_was_carried_out_all_the_same() -> None:
-    browser = Browser("alice-1", "sid")
-    browser.receive(["sid=one"], browser.sending(), Action.LOGIN)
+    browser = known()
     write = Conversation(
         adapter().exchange(Operation(Action.VISIT), "alice", "", browser.value), browser, Action.VISIT
     )  # fmt: skip
@@ -730,8 +725,7 @@ def test_a_write_whose_page_finds_nobody_was_carried_out_all_the_same() -> None:
 
 
 def test_no_look_follows_a_write_that_went_into_another_session() -> None:
-    browser = Browser("alice-1", "sid")
-    browser.receive(["sid=one"], browser.sending(), Action.LOGIN)
+    browser = known()
     write = Conversation(adapter().exchange(Operation(Action.VISIT), "alice", "", browser.value), browser, Action.VISIT)
     headers = {"Location": ["/"], "Set-Cookie": ["sid=two"]}
     write.take(Response(302, b"", lambda name: headers.get(name, [])))

@@ -76,6 +76,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> type[FakeEngine]:
     fresh = type("Fresh", (FakeEngine,), {"volumes": set(FakeEngine.volumes), "mounts": {}, "ran": []})
     monkeypatch.setattr(compose_runtime, "Engine", fresh)
     monkeypatch.setattr(runtimes, "answers", lambda *_: True)
+    monkeypatch.setattr(ServicesCluster, "_require_alive", lambda *_: None)
     return fresh
 
 
@@ -96,10 +97,9 @@ def test_containers_are_named_before_they_exist(
 
 
 def test_commands_of_compose_know_the_state_folder_while_the_target_runs(
-    tmp_path: Path, engine: type[FakeEngine], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, engine: type[FakeEngine]
 ) -> None:
     cluster = ServicesCluster(write_target(tmp_path, RUNTIME))
-    monkeypatch.setattr(cluster, "_require_alive", lambda *_: None)
     for _ in range(2):  # each run has a folder of its own
         engine.ran.clear()
         with cluster:
@@ -117,7 +117,6 @@ def test_every_command_has_all_files_of_the_project(
     monkeypatch.setattr(engine, "files", ["compose.yaml", "more.yaml"])
     text = RUNTIME.replace('"compose.yaml"', '["compose.yaml", "more.yaml"]')
     cluster = ServicesCluster(write_target(tmp_path, text))
-    monkeypatch.setattr(cluster, "_require_alive", lambda *_: None)
     cluster.check()
     with cluster:
         monkeypatch.setattr(ServicesCluster, "node_count", property(lambda _: 3))
@@ -158,7 +157,6 @@ def test_anonymous_volumes_of_a_project_go_with_it(
     tmp_path: Path, engine: type[FakeEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = ServicesCluster(write_target(tmp_path, RUNTIME))
-    monkeypatch.setattr(cluster, "_require_alive", lambda *_: None)
     before = set(engine.volumes)
     with cluster:
         assert {"anonymous-1", "anonymous-2", "shop_data"} <= engine.volumes
@@ -174,7 +172,6 @@ def test_a_container_that_cannot_be_unpaused_does_not_keep_the_project(
     tmp_path: Path, engine: type[FakeEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = ServicesCluster(write_target(tmp_path, RUNTIME))
-    monkeypatch.setattr(cluster, "_require_alive", lambda *_: None)
     before = set(engine.volumes)
     cluster.start()
 
