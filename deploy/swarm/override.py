@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +69,7 @@ def make_settings(spec: ClusterSpec, name: str, image: str, machines: Machines, 
     if not spec.store_proxy:
         return settings
     url = (folder / OWN_URL).read_text(encoding="utf-8")
-    return StackSettings(
-        **{**vars(settings), "store_url": url.replace("@redis:", f"@{STORE_PROXY}:")},
-    )
+    return replace(settings, store_url=url.replace("@redis:", f"@{STORE_PROXY}:"))
 
 
 def make_override(spec: ClusterSpec, settings: StackSettings, machines: Machines, one_proxy: bool) -> dict[str, Any]:

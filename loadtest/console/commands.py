@@ -148,13 +148,8 @@ def refused(state: ClusterState) -> dict[str, Message]:
 def _refuse_on_target(state: ClusterState, cluster: DescribedCluster, do: str, argument: str) -> Message | None:
     """Return why a command other than `AS_ON_EVERY_CLUSTER` is not possible on a target, or None."""
     if do in _ON_MEMBER:
-        member = state.find(argument)
-        assert member is not None  # `refuse` has looked
-        if do != "restart" and member.state is MemberState.ENDED:
-            return message("has_ended", name=argument)
-        if do == "pause" and member.state is MemberState.PAUSED:
-            return message("is_paused", name=argument)
-        return _to_message(cluster.refuse(Need(_ON_MEMBER[do], argument)))
+        why = None if do == "restart" else COMMANDS[do].refuse(state, argument)
+        return why or _to_message(cluster.refuse(Need(_ON_MEMBER[do], argument)))
     if do == "nodes":
         return _to_message(cluster.refuse(Need(Ability.SCALE)))
     if do == "network":

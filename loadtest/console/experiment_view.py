@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 import flask
-import msgspec
 
+from loadtest.console.as_json import answer
 from loadtest.console.experiments import describe_experiment
 from loadtest.console.threads import in_thread
 from loadtest.experiments import EXPERIMENTS
@@ -30,12 +30,12 @@ def make_experiment_view(console: "Console") -> flask.Blueprint:
     @view.get("/")
     def show() -> Any:
         described = [describe_experiment(one) for one in EXPERIMENTS]
-        return _json({"experiments": described, "folder": str(archive.own), "past": in_thread(archive.list_runs)})
+        return answer({"experiments": described, "folder": str(archive.own), "past": in_thread(archive.list_runs)})
 
     @view.get("/results/<folder>/<case>/<int:run>")
     def result(folder: str, case: str, run: int) -> Any:
         try:
-            return _json(in_thread(archive.describe, folder, case, run))
+            return answer(in_thread(archive.describe, folder, case, run))
         except (LookupError, ValueError) as error:
             flask.abort(404, str(error))
 
@@ -49,7 +49,3 @@ def make_experiment_view(console: "Console") -> flask.Blueprint:
         return flask.Response(page, mimetype="text/html")
 
     return view
-
-
-def _json(value: Any) -> flask.Response:
-    return flask.Response(msgspec.json.encode(value), mimetype="application/json")

@@ -15,9 +15,10 @@ import gevent
 import msgspec
 from gevent.pywsgi import WSGIServer
 from rich.console import Console as Terminal
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import Conflict, HTTPException
 
 from deploy import ClusterError
+from loadtest.console.as_json import answer, read_posted
 from loadtest.console.board import Board, Order
 from loadtest.console.director import Director, Refused
 from loadtest.console.experiment_view import make_experiment_view
@@ -89,6 +90,14 @@ def create_app(console: Console) -> flask.Flask:
         text = error.description or error.name
         return {"error": text, "said": msgspec.to_builtins(say(text))}, error.code or 500
 
+    @app.errorhandler(ClusterError)
+    def answer_cluster_error(error: ClusterError) -> tuple[dict[str, Any], int]:
+        return answer_error(Conflict(str(error)))
+
+    @app.errorhandler(Refused)
+    def answer_refusal(refusal: Refused) -> tuple[dict[str, Any], int]:
+        return {"error": str(refusal), "reason": msgspec.to_builtins(refusal.reason)}, 409
+
     @app.get("/")
     def to_page() -> Any:
         return flask.redirect(f"{PREFIX}/", 303)
@@ -118,7 +127,7 @@ def _make_pages(console: Console) -> flask.Blueprint:
 
     @pages.get("/log")
     def log() -> Any:
-        return flask.Response(msgspec.json.encode(console.board.entries), mimetype="application/json")
+        return answer(console.board.entries)
 
     @pages.get("/events")
     def events() -> Any:
@@ -139,16 +148,7 @@ def _make_pages(console: Console) -> flask.Blueprint:
 
     @pages.post("/commands")
     def command() -> Any:
-        if not flask.request.is_json:
-            flask.abort(415, "a command is JSON: send Content-Type: application/json")
-        try:
-            order = msgspec.json.decode(flask.request.get_data(), type=Order)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            flask.abort(400, f"not a command: {error}")
-        try:
-            return {"id": console.director.post(order)}, 202
-        except Refused as refusal:
-            return {"error": str(refusal), "reason": msgspec.to_builtins(refusal.reason)}, 409
+        return {"id": console.director.post(read_posted(Order, "a command"))}, 202
 
     return pages
 

@@ -1,12 +1,12 @@
 """The view "Session": one session of the visitor's own, step by step, and its record in the store."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import flask
 import msgspec
 
-from deploy import Cluster, ClusterError, MemberState, Role
+from deploy import Cluster, MemberState, Role
+from loadtest.console.as_json import answer, read_posted
 from loadtest.console.commands import ClusterStage
 from loadtest.console.exchanges import PageBrowser, Step, Visitors
 from loadtest.console.stored import RecordReader
@@ -56,12 +56,6 @@ def make_session_view(console: "Console") -> flask.Blueprint:
             flask.abort(409, _ON_TARGET)
         return running
 
-    def ask(function: Callable[..., Any], *arguments: Any) -> Any:
-        try:
-            return in_thread(function, *arguments)
-        except ClusterError as error:
-            flask.abort(409, str(error))
-
     def describe(one: PageBrowser, running: Cluster) -> dict[str, Any]:
         name = running.spec.session_cookie
         members = running.members()
@@ -79,20 +73,15 @@ def make_session_view(console: "Console") -> flask.Blueprint:
 
     @view.get("/")
     def show() -> Any:
-        return _json(ask(describe, browser(), cluster()))
+        return answer(in_thread(describe, browser(), cluster()))
 
     @view.get("/cookie")
     def reveal() -> Any:
-        return {"cookie": ask(browser().reveal, cluster())}
+        return {"cookie": in_thread(browser().reveal, cluster())}
 
     @view.post("/steps")
     def carry_out() -> Any:
-        if not flask.request.is_json:
-            flask.abort(415, "a step is JSON: send Content-Type: application/json")
-        try:
-            order = msgspec.json.decode(flask.request.get_data(), type=StepOrder)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            flask.abort(400, f"not a step: {error}")
+        order = read_posted(StepOrder, "a step")
         one, running = browser(), cluster()
         if order.do is Step.REPLAY and not one.old_session:
             flask.abort(409, "no cookie is left from a logout: log in and out first")
@@ -102,7 +91,7 @@ def make_session_view(console: "Console") -> flask.Blueprint:
             one.carry_out(order.do, running, node)
             return describe(one, running)
 
-        return _json(ask(carry))
+        return answer(in_thread(carry))
 
     return view
 
@@ -112,7 +101,3 @@ def _find_node(cluster: Cluster, name: str) -> tuple[str, str]:
     if found is None or not found.address:
         flask.abort(409, f"the cluster has no node {name}")
     return found.name, found.address
-
-
-def _json(value: Any) -> flask.Response:
-    return flask.Response(msgspec.json.encode(value), mimetype="application/json")

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 import flask
 import msgspec
 
-from deploy import ClusterError
-from loadtest.console.director import Refused
+from loadtest.console.as_json import answer, read_posted
 from loadtest.console.threads import in_thread
 from loadtest.console.tour import Tour, TourStep
 
@@ -27,26 +26,12 @@ def make_tour_view(console: "Console") -> flask.Blueprint:
 
     @view.get("/")
     def show() -> Any:
-        return _json(in_thread(tour.look))
+        return answer(in_thread(tour.look))
 
     @view.post("/steps")
     def take() -> Any:
-        if not flask.request.is_json:
-            flask.abort(415, "a step is JSON: send Content-Type: application/json")
-        try:
-            order = msgspec.json.decode(flask.request.get_data(), type=TourOrder)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            flask.abort(400, f"not a step: {error}")
-        try:
-            in_thread(tour.take, order.do)  # it asks the store for its primary
-        except Refused as refusal:
-            return {"error": str(refusal), "reason": msgspec.to_builtins(refusal.reason)}, 409
-        except ClusterError as error:
-            flask.abort(409, str(error))
-        return _json(in_thread(tour.look))
+        order = read_posted(TourOrder, "a step")
+        in_thread(tour.take, order.do)  # it asks the store for its primary
+        return answer(in_thread(tour.look))
 
     return view
-
-
-def _json(value: Any) -> flask.Response:
-    return flask.Response(msgspec.json.encode(value), mimetype="application/json")
