@@ -241,7 +241,7 @@ class SentinelControl(_Replicated):
         states = self._sentinel_states()
         if not all(states):
             return False
-        if self._latest(states) != before:
+        if self._name(max(states, key=lambda state: int(state["config-epoch"]))) != before:
             return True
         # A Sentinel that has just started is not elected, so a failed request is repeated. Both conditions use the same
         # replies, or a second failover would follow a successful one.
@@ -286,9 +286,6 @@ class SentinelControl(_Replicated):
         """Return the state of the primary at each running Sentinel, empty for one that does not answer."""
         replies = self._ask_running(self._servers.sentinels, "SENTINEL", "MASTER", NAME)
         return [_parse_pairs(reply or "") for reply in replies.values()]
-
-    def _latest(self, states: list[dict[str, str]]) -> str:
-        return self._name(max(states, key=lambda state: int(state["config-epoch"])))
 
     def _name(self, state: dict[str, str]) -> str:
         return self._names[f"{state['ip']}:{state['port']}"]

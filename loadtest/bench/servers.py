@@ -7,7 +7,6 @@ import socket
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 import psutil
@@ -172,7 +171,8 @@ class Servers:
             return [*flask, "--bind", f"127.0.0.1:{port}"] if application.is_flask else express
 
         sessions = application.name.removesuffix(f"-{application.revision}")
-        earlier = [str(self._extract(application.revision))] if application.revision else []
+        revision, data = application.revision, self._state.data
+        earlier = [str(extract_nodes(revision, data / revision))] if revision else []
 
         def variables(port: int) -> dict[str, str]:
             folder = str(self._state.data / "sessions")
@@ -189,9 +189,6 @@ class Servers:
         (server,) = LocalNodes(spec, state).make([application.name], lambda: {"REDIS_URL": url})
         self._servers.append(server)
         return server
-
-    def _extract(self, revision: str) -> Path:
-        return extract_nodes(revision, self._state.data / revision)
 
     def _redis_command(self, port: int) -> list[str]:
         options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._state.data)]

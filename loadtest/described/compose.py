@@ -136,16 +136,14 @@ class ServicesCluster(DescribedCluster):
 
     def _end_commands(self) -> None:
         """End the commands of compose that are under way: what they make would be left."""
-        mine = [one for one in psutil.process_iter(["environ"]) if self._is_command(one.info["environ"] or {})]
+        state = str(self.state_folder)
+        mine = [one for one in psutil.process_iter(["environ"]) if (one.info["environ"] or {}).get("STATE") == state]
         for process in mine:
             with suppress(psutil.NoSuchProcess):
                 process.terminate()
         for process in psutil.wait_procs(mine, SECONDS_TO_STOP)[1]:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-
-    def _is_command(self, environment: Mapping[str, str]) -> bool:
-        return environment.get("STATE") == str(self.state_folder)
 
     def _stop(self) -> None:
         if not self._is_ours:
