@@ -15,13 +15,7 @@ from loadtest.checker.phases import END, FAULT, UNDO
 from loadtest.claims.claim import SESSION, SITE, Sight, Timing
 from loadtest.experiment import AFTER, ARRIVAL, Phase
 from loadtest.generator import Generator, GeneratorError
-from loadtest.history import (
-    VERSION,
-    Header,
-    Mark,
-    Note,
-    now,
-)
+from loadtest.history import VERSION, Header, Mark, Note, now
 from loadtest.history_run import HistoryRun
 from loadtest.load_profile import Arrivals, LoadProfile
 from loadtest.prober.client import Prober

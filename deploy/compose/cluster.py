@@ -10,13 +10,7 @@ from deploy.base import BaseCluster
 from deploy.cluster import Member, MemberState
 from deploy.compose.disk import DiskControl
 from deploy.compose.docker import Container, Project
-from deploy.compose.members import (
-    find_members,
-    log_tail,
-    make_member,
-    read_versions,
-    wait_until_ready,
-)
+from deploy.compose.members import find_members, log_tail, make_member, read_versions, wait_until_ready
 from deploy.compose.override import (
     SUBNET_ERRORS,
     choose_subnet,

@@ -16,25 +16,11 @@ from deploy.spec import ClusterError, ClusterSpec, Discovery, NodeKind, check_no
 from deploy.store_control import BaseStoreControl
 from deploy.swarm.load_balancer import LoadBalancer
 from deploy.swarm.machines import Machines, MachineState
-from deploy.swarm.override import (
-    STORE_PROXY,
-    configure,
-    make_override,
-    make_settings,
-    render_proxy,
-    write_override,
-)
+from deploy.swarm.override import STORE_PROXY, configure, make_override, make_settings, render_proxy, write_override
 from deploy.swarm.servers import SwarmProxy, SwarmRedis
 from deploy.swarm.settings import StackSettings
 from deploy.swarm.stack import LABEL, Stack, read_users
-from deploy.swarm.tasks import (
-    TaskContainer,
-    find_replaced,
-    find_tasks,
-    make_member,
-    parse_container,
-    require,
-)
+from deploy.swarm.tasks import TaskContainer, find_replaced, find_tasks, make_member, parse_container, require
 from deploy.waiting import holds_within, wait_until
 
 ROOT = Path(__file__).parents[2]

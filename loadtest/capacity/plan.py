@@ -104,7 +104,7 @@ class CapacityPlan:
 
     def busy_cores(self, part: Part) -> float:
         """Return how many cores are busy: the sum of X D over all kinds of requests."""
-        return sum(rate * self.figures.demand(part, kind) for kind, rate in self.workload.rates.items())
+        return self._sum(lambda kind: self.figures.demand(part, kind))
 
     def units(self, part: Part) -> int:
         """Return the number of nodes or proxies, in all zones: the zones that are left carry the peak."""
@@ -151,8 +151,7 @@ class CapacityPlan:
     @property
     def replicated(self) -> float:
         """Bytes a second that all primaries send to each of their replicas."""
-        traffic = self.figures.traffic
-        return sum(rate * traffic[kind].replication for kind, rate in self.workload.rates.items())
+        return self._sum(lambda kind: self.figures.traffic[kind].replication)
 
     @cached_property
     def limits(self) -> tuple[Limit, ...]:

@@ -72,26 +72,23 @@ class FlaskCookie:
         self.owner = owner
 
     def identify(self, app: Flask, value: str) -> str | None:
-        return value if self._loads(app, value) is not None else None
+        return value if self.read(app, value) is not None else None
 
     def read(self, app: Flask, identity: str) -> OldSession | None:
-        return self._loads(app, identity)
-
-    def delete(self, app: Flask, identity: str) -> None:
-        """Do nothing: the receipt stays until the cookie would have expired."""
-
-    def _loads(self, app: Flask, value: str) -> OldSession | None:
         serializer = FLASK.get_signing_serializer(app)
         if serializer is None:
             raise OptionsError("FlaskCookie needs SECRET_KEY in the application's configuration: it signed the cookies")
         lifetime = app.permanent_session_lifetime.total_seconds()
         try:
-            data, sent = serializer.loads(value, max_age=int(lifetime), return_timestamp=True)
+            data, sent = serializer.loads(identity, max_age=int(lifetime), return_timestamp=True)
         except BadData:
             return None
         if not isinstance(data, dict) or not data.keys() - {"_permanent"}:
             return None
         return OldSession(data, lifetime - (datetime.now(UTC) - sent).total_seconds())
+
+    def delete(self, app: Flask, identity: str) -> None:
+        """Do nothing: the receipt stays until the cookie would have expired."""
 
 
 class FlaskSessionRedis:

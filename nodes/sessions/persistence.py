@@ -21,15 +21,7 @@ from .admission import Admission
 from .capabilities import AddsBytes, find_capability
 from .codec import DecodeError
 from .corrupt import read_record
-from .fields import (
-    BLIND_EXPECT,
-    COOKIE_KEY,
-    DEFAULT_LIFETIME,
-    Fields,
-    SessionLifetime,
-    check_reserved,
-    convert,
-)
+from .fields import BLIND_EXPECT, COOKIE_KEY, DEFAULT_LIFETIME, Fields, SessionLifetime, check_reserved, convert
 from .options import OptionsError, Resave, SessionOptions
 from .store import (
     ELSEWHERE,

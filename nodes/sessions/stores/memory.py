@@ -41,12 +41,7 @@ class MemoryStore:
             return entry.to_record(self._clock()) if entry else self._mark(key)
 
     def create(
-        self,
-        key: str,
-        fields: Mapping[str, bytes],
-        owner: str | None,
-        lifetime: Lifetime,
-        created: float | None = None,
+        self, key: str, fields: Mapping[str, bytes], owner: str | None, lifetime: Lifetime, created: float | None = None
     ) -> float | None:
         with self._lock:
             if self._live(key):

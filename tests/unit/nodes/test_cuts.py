@@ -10,15 +10,7 @@ import pytest
 
 from nodes import Settings
 from nodes.sessions import StoreUnavailable
-from tests.support.cuts import (
-    NEW,
-    Network,
-    Situation,
-    change,
-    check_changed_password,
-    check_each_cut,
-    cut_stores,
-)
+from tests.support.cuts import NEW, Network, Situation, change, check_changed_password, check_each_cut, cut_stores
 from tests.support.node import PASSWORD
 from tests.support.node_app import attempt_login, user_of
 

@@ -160,12 +160,7 @@ class ExpressStore:
         return document.to_record(_to_ttl(ttl), now)
 
     def create(
-        self,
-        key: str,
-        fields: Mapping[str, bytes],
-        owner: str | None,
-        lifetime: Lifetime,
-        created: float | None = None,
+        self, key: str, fields: Mapping[str, bytes], owner: str | None, lifetime: Lifetime, created: float | None = None
     ) -> float | None:
         now = self.ping()
         created = int((now if created is None else created) * 1000 + 0.001) / 1000

@@ -107,12 +107,7 @@ class FileStore:
             return saved.to_record(self._clock()) if saved else self._load_mark(shard, key)
 
     def create(
-        self,
-        key: str,
-        fields: Mapping[str, bytes],
-        owner: str | None,
-        lifetime: Lifetime,
-        created: float | None = None,
+        self, key: str, fields: Mapping[str, bytes], owner: str | None, lifetime: Lifetime, created: float | None = None
     ) -> float | None:
         with self._folders.lock_shard(key) as (folder, shard):
             with suppress(CorruptRecord):  # replaced, as an expired session is

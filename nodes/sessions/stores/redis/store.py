@@ -156,12 +156,7 @@ class RedisStore:
         return self._to_record(key, to_dict(stored), ttl) or self._load_mark(key)
 
     def create(
-        self,
-        key: str,
-        fields: Mapping[str, bytes],
-        owner: str | None,
-        lifetime: Lifetime,
-        created: float | None = None,
+        self, key: str, fields: Mapping[str, bytes], owner: str | None, lifetime: Lifetime, created: float | None = None
     ) -> float | None:
         # Rounded down: rounded up, the session would outlive its deadline. Floats may be a little too small.
         created_ms = "" if created is None else int(created * 1000 + 0.001)

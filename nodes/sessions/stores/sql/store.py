@@ -134,12 +134,7 @@ class SqlStore:
         return self._to_record(row)
 
     def create(
-        self,
-        key: str,
-        fields: Mapping[str, bytes],
-        owner: str | None,
-        lifetime: Lifetime,
-        created: float | None = None,
+        self, key: str, fields: Mapping[str, bytes], owner: str | None, lifetime: Lifetime, created: float | None = None
     ) -> float | None:
         """Store a new session. Raises ValueError for an owner that `to_owner` refuses."""
         values = _to_milliseconds(lifetime) | {"_key": key, "_owner": owner if owner is None else to_owner(owner)}
