@@ -2,8 +2,9 @@
 
 import http.client
 import ssl
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from deploy.spec import ClusterError
@@ -25,6 +26,16 @@ def holds_within(condition: Callable[[], bool], timeout: float, poll: float = _P
             return False
         time.sleep(poll)
     return True
+
+
+def look_until(stopping: threading.Event, pause: Callable[[float], float]) -> Iterator[None]:
+    """Yield for one look after another until `stopping` is set. `pause` returns the seconds to the next one, from those
+    that a look took."""
+    seconds = 0.0
+    while not stopping.wait(seconds):
+        begin = time.monotonic()
+        yield
+        seconds = pause(time.monotonic() - begin)
 
 
 def http_ok(port: int, path: str, authority: Path | None = None) -> bool:

@@ -18,7 +18,7 @@ from deploy.cluster import Cluster, MachineControl, Member, MemberState, Role
 from deploy.compose.members import PROXY_PORT, SERVICES, member_name, store_services
 from deploy.spec import ClusterError, ClusterSpec
 from deploy.store_control import BaseStoreControl
-from deploy.waiting import holds_within
+from deploy.waiting import holds_within, look_until
 from proxy import Balance
 
 INTERVAL = 0.5
@@ -187,12 +187,9 @@ class WatchedCluster:
         return {Role.PROXY, Role.NODE} <= running
 
     def _watch(self) -> None:
-        pause = 0.0
-        while not self._stopping.wait(pause):
-            begin = time.monotonic()
+        for _ in look_until(self._stopping, lambda took: max(INTERVAL, took)):
             with suppress(OSError):
                 self.look()
-            pause = max(INTERVAL, time.monotonic() - begin)
 
     def _ask(self, address: str, service: str, path: str) -> MemberState:
         answered = self._answers(f"{address}:{SERVICES[service].port}", path)

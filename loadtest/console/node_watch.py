@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deploy import MemberState, Role
 from deploy.compose.watched import WatchedCluster
+from deploy.waiting import look_until
 from loadtest.console.live_load import SECONDS_OF_NODES, NodeFigures
 
 INTERVAL = 2.0
@@ -90,11 +91,8 @@ class NodeWatch(threading.Thread):
         self.stopping = threading.Event()
 
     def run(self) -> None:
-        pause = 0.0
-        while not self.stopping.wait(pause):
-            begin = time.monotonic()
+        for _ in look_until(self.stopping, lambda took: max(INTERVAL, 4 * took)):
             self.look()
-            pause = max(INTERVAL, 4 * (time.monotonic() - begin))
 
     def look(self) -> None:
         """Ask all nodes once."""

@@ -9,6 +9,7 @@ import msgspec
 
 from deploy import Cluster, ClusterError, Member, MemberState, Role
 from deploy.compose.watched import find_shop
+from deploy.waiting import look_until
 from loadtest.checker import Findings
 from loadtest.console.board import Board, EntryKind
 from loadtest.console.commands import SLOW_SECONDS, ClusterStage, ClusterState, Network, refused
@@ -55,11 +56,8 @@ class StoreWatch(threading.Thread):
         self.stopping = threading.Event()
 
     def run(self) -> None:
-        pause = 0.0
-        while not self.stopping.wait(pause):
-            begin = time.monotonic()
+        for _ in look_until(self.stopping, lambda took: max(STORE_INTERVAL, 4 * took)):
             self._ask(self._director.cluster)
-            pause = max(STORE_INTERVAL, 4 * (time.monotonic() - begin))
 
     def _ask(self, cluster: Cluster | None) -> None:
         if cluster is not self._cluster or cluster is None:
@@ -104,11 +102,8 @@ class Sampler(threading.Thread):
         self._store.start()
         if self._nodes is not None:
             self._nodes.start()
-        pause = 0.0
-        while not self._stopping.wait(pause):
-            begin = time.monotonic()
+        for _ in look_until(self._stopping, make_pause):
             self.sample()
-            pause = make_pause(time.monotonic() - begin)
         self._store.stopping.set()
         if self._nodes is not None:
             self._nodes.stopping.set()
