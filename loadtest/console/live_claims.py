@@ -50,6 +50,12 @@ class _Later:
     def __iter__(self) -> Iterator[Any]:
         raise _NotYet
 
+    def __len__(self) -> int:
+        raise _NotYet
+
+    def __getitem__(self, index: Any) -> NoReturn:
+        raise _NotYet
+
 
 def judge_live(case: Case, findings: Findings | None, lacks: Lacks | None = None) -> tuple[LiveClaim, ...]:
     """Return all claims of a case as they stand, in the order of the result. None: there are no findings yet.

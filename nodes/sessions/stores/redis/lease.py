@@ -201,6 +201,8 @@ class Lease:
 
     def note_reply(self, primary: Address) -> None:
         """Note that the primary has answered."""
+        if self._silence is None:  # no write then, which another thread's silence might get lost in
+            return
         silence, self._silence = self._silence, None
         if silence is not None and silence[0] == primary and self._clock() - silence[1] >= self._down_after / 2:
             self._was_silent = primary, self._clock() + _REMEMBERED_SECONDS
