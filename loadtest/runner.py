@@ -320,6 +320,7 @@ def make_header(target: Target, profile: LoadProfile, title: str, started: float
         cluster={"url": target.url, **target.description, **load},
         idle_timeout=lifetime.idle if lifetime else None,
         lifetime=lifetime.absolute if lifetime else None,
+        login_empties=target.adapter.login_empties,
     )
 
 

@@ -10,7 +10,7 @@ from loadtest.checker.account import ENDS_OTHERS, AccountChecker
 from loadtest.checker.availability import TargetProbes
 from loadtest.checker.figures import AllFigures, Figures
 from loadtest.checker.findings import Evidence, Findings, Kind, Losses
-from loadtest.checker.logins import Expiry
+from loadtest.checker.logins import SessionRules
 from loadtest.checker.phases import MarkedPhases
 from loadtest.checker.session import EndedSession, SessionChecker
 from loadtest.checker.sums import FOREVER
@@ -49,7 +49,7 @@ class Checker:
 
     def __init__(self, *, horizon: float = HORIZON, figures: Callable[[], Figures] = Figures) -> None:
         self._horizon = horizon
-        self._title, self._expiry, self._complete = "", Expiry(), False
+        self._title, self._rules, self._complete = "", SessionRules(), False
         self._since: float | None = None
         self._marked = MarkedPhases()
         self._sessions: dict[str, SessionChecker] = {}
@@ -89,7 +89,8 @@ class Checker:
                 self._notes[event.text] = event
                 self._recent.add(event)
             case Header():
-                self._title, self._expiry = event.title, Expiry(event.idle_timeout, event.lifetime)
+                self._title = event.title
+                self._rules = SessionRules(event.idle_timeout, event.lifetime, event.login_empties)
                 self._since = event.since
                 return
             case End():
@@ -148,9 +149,9 @@ class Checker:
             ended = self._ended.pop(name, None)
             if ended is None:
                 self._count += 1
-                session = SessionChecker(name, self._expiry, op.account)
+                session = SessionChecker(name, self._rules, op.account)
             else:
-                session = SessionChecker.from_ended(name, self._expiry, op.account, ended)
+                session = SessionChecker.from_ended(name, self._rules, op.account, ended)
             self._sessions[name] = session
             account = self._account(op.account)
             account.sessions.add(name)

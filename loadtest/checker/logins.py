@@ -44,16 +44,19 @@ def tells(op: Op) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Expiry:
-    """How long a session lives, as in the header of a history."""
+class SessionRules:
+    """How long a session lives, and whether a login may empty it, as in the header of a history."""
 
     idle_timeout: float | None = None
     lifetime: float | None = None
+    login_empties: bool = False
 
-    def __bool__(self) -> bool:
+    @property
+    def expire(self) -> bool:
+        """Whether sessions expire."""
         return self.idle_timeout is not None or self.lifetime is not None
 
-    def possible(self, age: float, idle: float) -> bool:
+    def may_have_expired(self, age: float, idle: float) -> bool:
         """Return whether a session of this age, unused for `idle` seconds, may have expired."""
         return (self.lifetime is not None and age >= self.lifetime) or (
             self.idle_timeout is not None and idle >= self.idle_timeout * (1 - TOUCH)

@@ -15,7 +15,7 @@ from msgspec import UNSET
 from loadtest.checker.counter import Counter, LostUpdates, ShownValue, Verdicts
 from loadtest.checker.findings import Evidence, Kind
 from loadtest.checker.fork import fork
-from loadtest.checker.logins import Change, Expiry, Logins, over, shows_anonymous, shows_user, tells
+from loadtest.checker.logins import Change, Logins, SessionRules, over, shows_anonymous, shows_user, tells
 from loadtest.checker.resets import Resets
 from loadtest.checker.sums import FOREVER
 from loadtest.history import RENEWALS, Action, Op, OpOutcome
@@ -51,11 +51,11 @@ class EndedSession(NamedTuple):
 class SessionChecker:
     """One session. `add` operations as they become known, `settle` from time to time, `end` once."""
 
-    def __init__(self, name: str, expiry: Expiry, account: str = "") -> None:
+    def __init__(self, name: str, rules: SessionRules, account: str = "") -> None:
         self.name = name
         self.account = account
         self.last_used = -FOREVER
-        self._expiry = expiry
+        self._rules = rules
         self._born = FOREVER
         self._pending: list[Op] = []  # carried out; those whose login is evaluated come first, by start
         self._evaluated = 0  # how many of them
@@ -75,9 +75,9 @@ class SessionChecker:
         self._stale: list[tuple[str, float]] = []
 
     @classmethod
-    def from_ended(cls, name: str, expiry: Expiry, account: str, ended: EndedSession) -> "SessionChecker":
+    def from_ended(cls, name: str, rules: SessionRules, account: str, ended: EndedSession) -> "SessionChecker":
         """Return a session that was over and is used again: nothing is known of its values."""
-        session = cls(name, expiry, account)
+        session = cls(name, rules, account)
         session._logins.restore(ended.names, ended.logout)
         session._values_known = False
         return session
@@ -181,6 +181,8 @@ class SessionChecker:
                 continue
             if op.outcome is OpOutcome.UNKNOWN or renewed:
                 self._add_reset(op.started, FOREVER)
+            elif self._rules.login_empties:
+                self._add_reset(op.started, op.ended)
             if op.outcome is OpOutcome.OK:
                 self._end_loss(op.ended)
 
@@ -199,7 +201,7 @@ class SessionChecker:
 
     def _evaluate_login(self, op: Op, frontier: float, evaluation: Evaluation) -> None:
         """Evaluate who is logged in, as the next answer shows."""
-        if self._expiry and not self._expired:
+        if self._rules.expire and not self._expired:
             self._expire(op)
         allowed = {op.account} if op.action is Action.LOGIN else None
         if isinstance(op.user, str):
@@ -238,7 +240,7 @@ class SessionChecker:
         while self._used and self._used[0][0] < op.started:
             del self._used[0]
         self._idle_since = idle_since
-        if self._expiry.possible(op.ended - self._born, op.ended - idle_since):
+        if self._rules.may_have_expired(op.ended - self._born, op.ended - idle_since):
             self._expired = True
             self._add_reset(idle_since, FOREVER)
         insort(self._used, (op.ended, op.started))
@@ -264,7 +266,7 @@ class SessionChecker:
         later = self._pending[self._evaluated :]
         first = min(cut, later[0].started) if later else cut
         first_end = min([cut, *(op.ended for op in later)])
-        limit = self._idle_before(first) if self._expiry and not self._expired else FOREVER
+        limit = self._idle_before(first) if self._rules.expire and not self._expired else FOREVER
         limit = min([limit, *(one.ended for one in self._logins.logins if one.ok and one.ended >= first)])
         known = bisect_right(self._signs, first_end)
         sign = self._signs[known - 1] if known else -FOREVER

@@ -37,6 +37,8 @@ MOST_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _KEEP_METHOD = frozenset({307, 308})
 _REFUSED = "the login is refused"
+_REFUSALS = frozenset({400, 401, 403, 422})
+"""Statuses of refused logins, beside those of the login's page."""
 _READS = frozenset({Action.LOOK, Action.ACCOUNT, Action.LIST})
 
 
@@ -54,6 +56,7 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True, dict=Tru
     headers: Mapping[str, str] = {}
     node_header: str = "X-Served-By"
     cookie_changes: bool = False
+    login_empties: bool = False
     conflict: Statuses = ()
     anonymous: Anonymous = Anonymous()
     csrf: Csrf = Csrf()
@@ -67,6 +70,7 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True, dict=Tru
             headers=file.headers,
             node_header=file.node_header or "X-Served-By",
             cookie_changes=file.cookie_changes,
+            login_empties=file.login_empties,
             conflict=file.conflict,
             anonymous=file.anonymous or Anonymous(),
             csrf=file.csrf or Csrf(),
@@ -180,7 +184,7 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True, dict=Tru
             if moved and action not in _READS | {Action.LOGIN}:
                 # Some applications carry a write out and answer 307, where 303 would be right.
                 return Answer(OpOutcome.UNKNOWN, error=f"{complaint}, repeated as {request.method} {request.path}")
-            is_refused = action is Action.LOGIN and status < 400
+            is_refused = action is Action.LOGIN and (status < 400 or status in _REFUSALS)
             return Answer(OpOutcome.FAIL, error="" if may_fail else complaint, refused=is_refused)
         shows = prepared.shows
         redirected = path is not None and spec.follow

@@ -1,24 +1,24 @@
 """The check of a target's file: each request once, in the order of a visit, and what the answers show."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET, UnsetType
 
-from loadtest.browser import Browser, has_attribute
-from loadtest.checker import Kind
-from loadtest.claims.claim import Sight
+from loadtest.browser import Browser
 from loadtest.conversation import NO_COOKIE, Conversation
 from loadtest.described.adapter import REDIRECTS
 from loadtest.described.check_account import check_end_others, check_password
+from loadtest.described.check_hints import find_hints
 from loadtest.described.file import ACTIONS, RequestSpec, as_statuses
 from loadtest.described.paths import resolve_location
 from loadtest.described.readings import NotShown, Page, find_name
 from loadtest.described.steps import (
     CheckStep,
+    Left,
     Misread,
     TargetCheck,
     describe_answer,
@@ -34,7 +34,6 @@ from loadtest.target import Reply, TargetError, answering, converse, make_browse
 if TYPE_CHECKING:
     from loadtest.described.target import DescribedTarget
 
-_COMMON_NODE_HEADERS = ("X-Served-By", "X-Node", "X-Backend", "X-Upstream", "X-Served-From")
 _MOST_COOKIES = 5
 _SAME_SESSION = "where each answer brings one of the same session, give cookie_changes = true"
 _VISITS = 3
@@ -52,7 +51,7 @@ def check_target(target: "DescribedTarget") -> TargetCheck:
                 found.mistakes.append(str(error))
         visit = Visit(target, found)
         visit.make()
-        found.hints += visit.find_hints()
+        found.hints += find_hints(visit)
     return found
 
 
@@ -65,6 +64,8 @@ def find_misread(target: "DescribedTarget") -> list[str]:
     with answering(target.url, certificate_hint(target.described)):
         for _ in range(_VISITS):
             Visit(target, found := TargetCheck()).make()
+            if found.left:
+                return found.left  # the next visit would find other things because of it
             lines = found.misread if lines is None else [line for line in lines if line in found.misread]
             if not lines:
                 break
@@ -81,9 +82,10 @@ class Visit:
         self._counter: int | None = None  # what it should be
         self._item = f"check {secrets.token_hex(3)}"
         self._added = False
-        self._redirects = False  # whether look redirects a user who is logged in
-        self._changed = False  # whether an answer between login and logout brought another value of the cookie
-        self._hiding: list[str] = []  # requests whose pages show the user, who is not read
+        self.is_kept = False  # whether the values were there after another login
+        self.redirects = False  # whether look redirects a user who is logged in
+        self.changed = False  # whether an answer between login and logout brought another value of the cookie
+        self.hiding: list[str] = []  # requests whose pages show the user, who is not read
         self.replies: list[Reply] = []
 
     def make(self) -> None:
@@ -99,16 +101,19 @@ class Visit:
         if not self.step("login", requests.login, self._judge_login):
             return
         self.step("look", requests.look, self._judge_user)
-        self._redirects = _main(self.replies[-1]).status in REDIRECTS
+        self.redirects = _main(self.replies[-1]).status in REDIRECTS
         for _ in range(2 if requests.count is not None else 0):
             self.step("count", requests.count, self._judge_count)
         self.step("read", requests.read, self._judge_read)
         self.step("add", requests.add, self._judge_add)
         later = requests.read or requests.look
-        is_read = requests.read is not None and requests.add is None
-        if self._has_written and not is_read and (later.items is not None or later.counter is not None):
-            self.step("read" if requests.read is not None else "look", later, self._judge_user)
-        self.step("empty", requests.empty, lambda _: "")
+        name = "look" if requests.read is None else "read"
+        if self._has_written and (later.items is not None or later.counter is not None):
+            if requests.read is None or requests.add is not None:
+                self.step(name, later, self._judge_user)
+            self._log_in_again(name, later)
+        if self.step("empty", requests.empty, lambda _: "") and self._added and later.items is not None:
+            self.step(name, later, self._judge_emptied)
         self.step("account", requests.account, self._judge_name)
         self.step("sessions", requests.sessions, self._judge_name)
         check_password(self, requests.password)
@@ -116,6 +121,18 @@ class Visit:
         if self.step("logout", requests.logout, lambda _: "") and requests.logout is not None:
             self.step("look", requests.look, self._judge_end)
             self._write_after_logout()
+
+    def _log_in_again(self, name: str, later: RequestSpec) -> None:
+        """Log in with the same browser, and look whether the session's values are still there."""
+        if not self.is_clean:  # something else may have emptied it
+            return
+        self.step("login", self.target.adapter.requests.login, self._judge_login)
+        self.step(name, later, self._judge_kept)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing was found so far."""
+        return not any(step.complaint for step in self.found.steps)
 
     def look(self, browser: Browser) -> str | UnsetType | None:
         """Return the user whom a browser shows."""
@@ -167,10 +184,10 @@ class Visit:
         )  # fmt: skip
         before = self.browser.sending().cookie
         reply = converse(self.target, Conversation(exchange, self.browser, operation.action))
-        self._changed |= operation.action not in RENEWALS and self.browser.sending().cookie != before
+        self.changed |= operation.action not in RENEWALS and self.browser.sending().cookie != before
         self.replies.append(reply)
-        if name in {"count", "add", "read"} and name not in self._hiding and self._hides_user(spec, reply):
-            self._hiding.append(name)
+        if name in {"count", "add", "read"} and name not in self.hiding and self._hides_user(spec, reply):
+            self.hiding.append(name)
         error = reply.answer.error
         if not error and name != "logout" and reply.answer.outcome != "ok":
             error = "its answer means that nobody is logged in"
@@ -183,13 +200,19 @@ class Visit:
             self.complain(complaint)
         return not error
 
-    def complain(self, complaint: str) -> None:
-        """Note what is wrong with the last step."""
+    def complain(self, complaint: str, name: str = "") -> None:
+        """Note what is wrong with the last step, or with the request of this name."""
         found = self.found
-        found.steps[-1] = replace(found.steps[-1], complaint=complaint)
-        name = found.steps[-1].name
+        if not name:
+            name = found.steps[-1].name
+            found.steps[-1] = replace(found.steps[-1], complaint=complaint)
         line = f"{self.target.described.where('requests', name)}: requests.{name}: {complaint}"
-        for lines in (found.mistakes, *([found.misread] if isinstance(complaint, Misread) else [])):
+        lists = [found.mistakes]
+        if isinstance(complaint, Misread):
+            lists.append(found.misread)
+        if isinstance(complaint, Left):
+            lists.append(found.left)
+        for lines in lists:
             if line not in lines:
                 lines.append(line)
 
@@ -245,6 +268,27 @@ class Visit:
             )
         return self._judge_user(reply)
 
+    def _judge_kept(self, reply: Reply) -> str:
+        """Judge the values after another login."""
+        counter, items = reply.answer.visits, reply.answer.cart
+        lost = [f"the counter is {counter}"] if counter is not UNSET and counter < (self._counter or 0) else []
+        if items is not UNSET and self._added and self._item not in items:
+            lost.append("the list is empty" if not items else f"the list lacks {self._item!r}")
+        self.is_kept = not lost and not (counter is UNSET and items is UNSET)
+        if lost:
+            self._counter, self._added = 0 if counter is UNSET else counter, False
+        if not lost or self.target.adapter.login_empties:
+            return self._judge_name(reply)
+        what = f"{' and '.join(lost)} after another login"
+        return Misread(f"{what}: where a login begins with an empty session, give login_empties = true")
+
+    def _judge_emptied(self, reply: Reply) -> str:
+        self._added = False
+        items = reply.answer.cart
+        if items is not UNSET and items:
+            return f"the items are {list_items(items)} after the list was emptied"
+        return self._judge_name(reply)
+
     def _judge_values(self, reply: Reply) -> str:
         counter, items = reply.answer.visits, reply.answer.cart
         if counter is not UNSET:
@@ -288,71 +332,12 @@ class Visit:
             "" if user is None else f"shows {user!r} after the logout, with the cookie from before: it ended no session"
         )
 
-    def find_hints(self) -> Iterator[str]:
-        """Yield what the file could have, too."""
-        file, requests = self.target.described.file, self.target.adapter.requests
-        login = requests.login
-        if not login.status and login.redirect is None and login.user is None and login.logged_in is None:
-            yield "login: give it status, redirect or user, or a refused one passes for a login"
-        if requests.password is not None and not requests.password.status and requests.password.redirect is None:
-            yield "password: give it status or redirect, or a refused one passes for a change"
-        if file.cookie_changes and not self._changed and self.browser.sending().cookie is not None:
-            what = f"no answer brought another value of {file.cookie}"
-            yield f"cookie_changes: {what}; leave it out, or writes into another session can't be found"
-        if file.url.startswith("http:") and any(_has_secure(reply, file.cookie) for reply in self.replies):
-            why = "over http browsers send it to localhost at most"
-            yield f"cookie: {file.cookie} is Secure; {why}: give url with https"
-        if self._redirects:
-            why = "probes follow nothing and count 200 alone"
-            yield f"look: it redirects a logged-in user; {why}: give the path of the page itself"
-        if len(self.target.users) == 1:
-            yield "users: with one account nobody can tell whose session an answer shows"
-        for write, value, sight in (("count", "counter", Sight.COUNTS), ("add", "items", Sight.ADDS)):
-            if getattr(requests, write) is not None and {sight, Kind.UPDATE_LOST} & self.target.lacks.keys():
-                yield f"{write}: no answer shows the {value}, so nobody can tell whether one is lost: give {value}"
-        for hiding in self._hiding:
-            why = "or another session's page passes for one with lost updates"
-            yield f"{hiding}: its answer shows the user, too: give user as in look, {why}"
-        if requests.logout is None:
-            yield "logout: without it no logouts are checked"
-        if file.node_header is None:
-            names = (name for name in _COMMON_NODE_HEADERS if any(_has(reply, name) for reply in self.replies))
-            if (name := next(names, None)) is not None:
-                yield f'node_header: answers have {name}; if it names the node, give node_header = "{name}"'
-        elif not any(_has(reply, file.node_header) for reply in self.replies):
-            yield f"node_header: no answer has {file.node_header}, so nobody can tell which nodes serve"
-        if file.site is not None and (complaint := self._check_site(file.site)):
-            yield f"site: GET {file.site}: {complaint}"
-        if file.runtime is None:
-            yield "runtime: without it no experiment can break the target"
-
-    def _check_site(self, path: str) -> str:
-        """Return why a page is not one without a session."""
-        browser = make_browser(self.target)
-        adapter, look = self.target.adapter, Operation(Action.LOOK)
-        exchange = adapter.exchange_of(RequestSpec(path, status=200), look, "", "", browser.value, logged_out=True)
-        return converse(self.target, Conversation(exchange, browser, look.action)).answer.error
-
 
 def _describe_error(reply: Reply, error: str) -> str:
     """Return what is wrong with a reply. An answer that the target did not give at that moment is nothing of the file,
     nor is one for nobody."""
     told = f"{reply.request.method} {printable(reply.request.path)}: {error}"
     return Misread(told) if reply.answer.error and _main(reply).status < 500 else told
-
-
-def _has(reply: Reply, header: str) -> bool:
-    return any(hop.response.header(header) for hop in reply.hops)
-
-
-def _has_secure(reply: Reply, cookie: str) -> bool:
-    """Return whether an answer sets the session's cookie for https alone."""
-    lines = (line for hop in reply.hops for line in hop.response.header("Set-Cookie"))
-    return any(
-        has_attribute(line, "secure")
-        for line in lines
-        if line.partition("=")[0].strip() in {cookie, f"__Host-{cookie}"}
-    )
 
 
 def _main(reply: Reply) -> Response:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from loadtest.browser import Browser
 from loadtest.described.file import RequestSpec
-from loadtest.described.steps import Misread
+from loadtest.described.steps import Left, Misread
 from loadtest.history import OpOutcome
 from loadtest.http import Answer
 
@@ -17,7 +17,7 @@ def check_password(visit: "Visit", spec: RequestSpec | None) -> None:
     if spec is None:
         return
     old, new = visit.password, f"{visit.password}.2"  # as virtual users do
-    other = visit.log_in(old)
+    other = _log_in_elsewhere(visit)
     try:
         visit.step("password", spec, lambda _: "", new_password=new)
     finally:  # the password may be another one now
@@ -28,7 +28,7 @@ def check_password(visit: "Visit", spec: RequestSpec | None) -> None:
                 _change_back(visit, spec, browser, old, new)
         elif visit.log_in(old) is None:
             what = f"{visit.account} may have the password {new!r} now"
-            visit.complain(f"{what}: no login with it, or with the one before, is accepted")
+            visit.complain(Left(f"{what}: no login with it, or with the one before, is accepted"))
         elif not visit.found.steps[-1].complaint:
             visit.complain("the new password is refused afterwards: it was not changed, or the answer refused it")
 
@@ -37,7 +37,7 @@ def _judge_change(visit: "Visit", old: str, other: Browser | None) -> None:
     """Complain of a change of password that was carried out: of its answer, or of what it left as it was."""
     answer = visit.replies[-1].answer
     if answer == Answer(OpOutcome.FAIL):
-        visit.complain(Misread("the new password is accepted all the same: the session must go on"))
+        visit.complain(Misread("the new password is accepted, so it was changed: the session must go on"))
     elif answer.outcome is OpOutcome.OK:
         _judge_this_session(visit)
         _judge_other_session(visit, other)
@@ -51,18 +51,30 @@ def _change_back(visit: "Visit", spec: RequestSpec, browser: Browser, old: str, 
     if visit.log_in(old) is not None:
         visit.password = old
     else:
-        visit.complain(f"{visit.account} has the password {new!r} now: changing it back changed nothing")
+        visit.complain(Left(f"{visit.account} has the password {new!r} now: changing it back changed nothing"))
 
 
 def check_end_others(visit: "Visit", spec: RequestSpec | None) -> None:
     """Log in with another browser, and end its session."""
-    if spec is None or (other := visit.log_in(visit.password)) is None:
+    if spec is None or (other := _log_in_elsewhere(visit)) is None:
         return
     advice = "a session must keep its id when it ends others"
     if visit.step("end_others", spec, lambda reply: visit.judge_cookie(reply, advice)):
         if not visit.found.steps[-1].complaint:
             _judge_this_session(visit)
         _judge_other_session(visit, other)
+
+
+def _log_in_elsewhere(visit: "Visit") -> Browser | None:
+    """Log in with another browser; complain if that ends the session of this one, and go on with the other."""
+    was_clean = visit.is_clean
+    other = visit.log_in(visit.password)
+    if other is not None and was_clean and visit.look(visit.browser) is None:
+        what = "a login from another browser ends this session: where users have two, as some of --mix tabs"
+        visit.complain(f"{what}, each counts as logged out", "login")
+        visit.browser = other
+        return None
+    return other
 
 
 def _judge_this_session(visit: "Visit") -> None:
@@ -74,4 +86,4 @@ def _judge_this_session(visit: "Visit") -> None:
 def _judge_other_session(visit: "Visit", browser: Browser | None) -> None:
     """Complain of the last step where the user is still logged in to another browser."""
     if browser is not None and isinstance(user := visit.look(browser), str):
-        visit.complain(f"shows {user!r} in another browser afterwards: it ended no session there")
+        visit.complain(f"shows {user!r} in another browser afterwards, whose session has not ended")

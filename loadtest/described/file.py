@@ -240,6 +240,7 @@ class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class TargetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file. `cookie` is the session's; with `cookie_changes` every answer may bring another value of it.
+    With `login_empties` a login begins a session without the counter and the list of the one before.
     `conflict` is the status of a write that was not carried out because the session changed meanwhile.
 
     `node_header` names the header with the node that answered, `site` is the path of a page without a session.
@@ -253,6 +254,7 @@ class TargetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     users: UsersSpec
     name: str = ""
     cookie_changes: bool = False
+    login_empties: bool = False
     authority: str | None = None
     insecure: bool = False
     headers: Mapping[str, str] = {}

@@ -27,18 +27,23 @@ class CheckStep:
 @dataclass
 class TargetCheck:
     """What a check has found. `mistakes` are lines with file and line number, and `misread` those among them by which
-    a load would find nothing, or what is not so; `missing` is what nobody can find out, with the reason; `hints` are
-    keys that the file could have."""
+    a load would find nothing, or what is not so; `left` are those of what the check has changed and could not put back;
+    `missing` is what nobody can find out, with the reason; `hints` are keys that the file could have."""
 
     steps: list[CheckStep] = field(default_factory=list)
     mistakes: list[str] = field(default_factory=list)
     misread: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
     missing: Mapping[Kind | Sight, str] = field(default_factory=dict)
     hints: list[str] = field(default_factory=list)
 
 
 class Misread(str):
     """A complaint about the file: an answer is not what it says. Others are about the application."""
+
+
+class Left(str):
+    """A complaint about what the check has changed, and could not put back."""
 
 
 def describe_answer(answer: Answer) -> str:

@@ -51,6 +51,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
 
     `cluster` describes the cluster and the load. A session that has not been used for
     `idle_timeout` seconds, or is older than `lifetime` seconds, may have expired; None: sessions do not expire.
+    `login_empties`: a login may begin without the values of the session before.
     `since`: only the end of a long history was kept, what is known since that time; None: all of it.
     """
 
@@ -60,6 +61,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
     cluster: Mapping[str, Any] = {}
     idle_timeout: float | None = None
     lifetime: float | None = None
+    login_empties: bool = False
     since: float | None = None
 
 

@@ -42,6 +42,10 @@ class PlainShop:
     ends_itself: bool = False  # ending the other sessions ends this one, and so does a change of password
     renews_to_end: bool = False  # ending the other sessions gives this one a new id
     shows_devices: bool = False  # the list of sessions is a page for visitors, too
+    login_empties: bool = False  # a login begins a session without counter and list
+    one_session: bool = False  # a login ends the user's other sessions
+    keeps_list: bool = False  # emptying the list changes nothing
+    refuses_old_passwords: bool = False  # none that the user ever had
     checks_token: bool = True
     most_logins: int = 1_000_000  # others are answered with 429
 
@@ -110,12 +114,16 @@ class PlainShop:
             if self.logins > self.most_logins:
                 return Response("too many logins", 429)
             word = request.form["word"]
-            if self.users.get(request.form["name"]) != word and word not in self.old_passwords:
+            is_old = self.keeps_old_password and word in self.old_passwords
+            if self.users.get(request.form["name"]) != word and not is_old:
                 return show(here(), "<p class=error>Unknown user or wrong password.</p>")
             with self.lock:
                 old = self.visits.pop(request.cookies.get("sid", ""), Visit())
                 key = secrets.token_hex()
+                old = Visit() if self.login_empties else old
                 self.visits[key] = Visit(request.form["name"], count=old.count, items=old.items)
+                if self.one_session:
+                    self.end_others(request.form["name"], key)
             answer = redirect("/welcome")
             answer.set_cookie("sid", key, httponly=True)
             return answer
@@ -168,6 +176,15 @@ class PlainShop:
                 visit.items.append(request.form["item"])
             return redirect("/")
 
+        @app.post("/list/empty")
+        def empty() -> Any:
+            visit = here()
+            if visit.user is None:
+                return redirect("/login")
+            if not self.keeps_list:
+                visit.items.clear()
+            return redirect("/")
+
         @app.get("/account")
         @app.get("/devices")
         def account() -> Any:
@@ -196,14 +213,14 @@ class PlainShop:
             if visit.user is None:
                 return redirect("/login")
             with self.lock:
-                if self.users[visit.user] != request.form["current"]:
+                if self.users[visit.user] != request.form["current"] or request.form["new"] in self.old_passwords:
                     return show(visit, "<p class=error>Wrong password.</p>")
                 if self.changes_late and request.form["new"].endswith(".4"):
                     change = {visit.user: request.form["new"]}
                     threading.Timer(0.2, self.users.update, [change]).start()
                     return Response("later", 503)
                 self.changes += 1
-                if self.keeps_old_password:
+                if self.keeps_old_password or self.refuses_old_passwords:
                     self.old_passwords.add(self.users[visit.user])
                 if not self.keeps_password and not (self.keeps_new_password and self.changes > 1):
                     self.users[visit.user] = request.form["new"]

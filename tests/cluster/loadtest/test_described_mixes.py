@@ -71,6 +71,17 @@ def test_tabs_change_passwords_and_end_sessions_that_a_file_describes(
     assert {"/account", "/devices", "/devices/end", "/password"} <= names
 
 
+@pytest.mark.parametrize("mix", ["tabs", "browsers"])
+def test_tabs_lose_nothing_by_a_login_that_begins_with_an_empty_session(tmp_path: Path, mix: str) -> None:
+    with serving_shop(PlainShop(checks_token=False, login_empties=True)) as url:
+        text = (FILE + ACCOUNT).replace("URL", url).replace("count = 6", "count = 12")
+        (tmp_path / "shop.toml").write_text(text.replace('cookie = "sid"', 'cookie = "sid"\nlogin_empties = true'))
+        load = (*LOAD, "--mix", mix, "--out", tmp_path / "out")
+        done = run_command("load", "--target", tmp_path / "shop.toml", *load)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads((tmp_path / "out" / "load.json").read_text())["findings"]["examples"] == {}
+
+
 def test_a_user_whose_password_was_changed_after_all_finds_it(tmp_path: Path) -> None:
     with serving_shop(PlainShop(changes_late=True)) as url:
         (tmp_path / "shop.toml").write_text((FILE + ACCOUNT).replace("URL", url).replace("count = 6", "count = 12"))

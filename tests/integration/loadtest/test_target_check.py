@@ -40,7 +40,8 @@ def test_a_check_shows_each_request_of_a_visit_in_80_columns(tmp_path: Path) -> 
     status, printed = check(tmp_path, shop := PlainShop())
     assert status == 0, printed
     names = [line.split()[1] for line in printed.splitlines() if line.startswith("✓")]
-    assert names == ["look", "login", "look", "count", "count", "read", "add", "read", "logout", "look", "count"]
+    assert names[:8] == ["look", "login", "look", "count", "count", "read", "add", "read"]
+    assert names[8:] == ["login", "read", "logout", "look", "count"]
     for text in ("302 /welcome, 302", "counter 2, 1 item", "nobody", "All answers are as described."):
         assert text in printed
     assert "emptying undone: shop.toml has no request empty" in printed
@@ -63,6 +64,49 @@ def test_a_check_tries_the_requests_of_an_account_and_puts_the_password_back(tmp
     assert set(shop.users.values()) == {"a secret & more"}
 
 
+EMPTY = '[requests.empty]\npath = "/list/empty"\nform = { token = "{csrf}" }\nredirect = "/"\n'
+
+
+def test_a_login_that_begins_with_an_empty_session_has_to_be_described(tmp_path: Path) -> None:
+    status, printed = check(tmp_path, PlainShop(login_empties=True))
+    assert status == 1
+    what = "requests.read: the counter is 0 and the list is empty after another login: where a login begins with an"
+    assert what in " ".join(printed.split())
+    described = ('cookie = "sid"', 'cookie = "sid"\nlogin_empties = true')
+    status, printed = check(tmp_path, PlainShop(login_empties=True), described)
+    assert status == 0, printed
+    status, printed = check(tmp_path, PlainShop(), described)
+    assert (status, "login_empties: another login kept the values" in printed) == (0, True)
+
+
+def test_an_emptied_list_that_is_full_is_one_line(tmp_path: Path) -> None:
+    for shop, expected in ((PlainShop(), 0), (PlainShop(keeps_list=True), 1)):
+        status, printed = check(tmp_path, shop, (LAST, LAST + EMPTY))
+        assert status == expected, printed
+        assert ("the items are 'check" in printed) is shop.keeps_list
+        assert ("after the list was emptied" in " ".join(printed.split())) is shop.keeps_list
+
+
+def test_a_write_whose_refusal_would_pass_for_one_is_a_hint(tmp_path: Path) -> None:
+    _, printed = check(tmp_path, PlainShop())
+    for name in ("count", "add"):
+        assert f"{name}: give it status or redirect, or a refused one passes for a write" in " ".join(printed.split())
+
+
+def test_a_login_that_ends_another_browsers_session_is_named(tmp_path: Path) -> None:
+    status, printed = check(tmp_path, PlainShop(one_session=True), WITH_ACCOUNT)
+    assert status == 1
+    assert "requests.login: a login from another browser ends this session" in printed
+
+
+def test_no_load_begins_while_an_account_has_another_password(tmp_path: Path) -> None:
+    with serving_shop(PlainShop(refuses_old_passwords=True)) as url:
+        (tmp_path / "shop.toml").write_text((FILE + ACCOUNT).replace("URL", url))
+        opened = DescribedTarget(read_description(tmp_path / "shop.toml"), None)
+        with pytest.raises(TargetError, match=r"user6@example\.org has the password .* now"), opened:
+            pass
+
+
 @pytest.mark.parametrize(
     ("shop", "changes", "complaint"),
     [
@@ -83,7 +127,7 @@ def test_a_check_tries_the_requests_of_an_account_and_puts_the_password_back(tmp
         (
             PlainShop(ends_itself=True),
             (),
-            "password: the new password is accepted all the same: the session must go on",
+            "password: the new password is accepted, so it was changed: the session must go on",
         ),
         (
             PlainShop(ends_itself=True),

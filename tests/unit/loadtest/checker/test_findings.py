@@ -496,6 +496,13 @@ def test_a_session_that_may_have_expired_is_not_lost(header: dict[str, float], e
     assert script.found(**header) == (CLEAN if expired else LOST)
 
 
+def test_where_a_login_empties_the_session_its_values_are_no_lost_updates() -> None:
+    script = new().visit(1).add("apple", 1, {"apple": 1}).login().visit(1).look(visits=1)
+    assert script.found(login_empties=True) == CLEAN
+    assert script.found() == {Kind.UPDATE_LOST: 2}
+    assert script.visit(2).look(visits=1).found(login_empties=True) == UPDATE, "since the login"
+
+
 def test_the_values_of_an_expired_session_are_no_lost_updates() -> None:
     script = Script().visit(1, at=(1, 2), replaced=UNSET).look(user=None, at=(20, 21)).visit(1, at=(22, 23))
     assert script.found(idle_timeout=10.0) == CLEAN
