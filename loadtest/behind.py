@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -16,10 +16,6 @@ from loadtest.history import RENEWALS, Action, Op, OpOutcome
 _WRITES = frozenset({Action.VISIT, Action.ADD, Action.EMPTY})
 _READS = frozenset({Action.LOOK, Action.ACCOUNT})
 _OF_SESSION = {
-    Kind.UPDATE_LOST: _WRITES,
-    Kind.STALE_READ: _WRITES,
-    Kind.EMPTYING_UNDONE: _WRITES,
-    Kind.CROSSED: _WRITES,
     Kind.REVIVED: frozenset({Action.LOGOUT}),
     Kind.SESSION_LOST: RENEWALS | {Action.END_OTHERS},
     Kind.MISDIRECTED: RENEWALS,
@@ -37,11 +33,12 @@ class Behind(NamedTuple):
     before: tuple[Op, ...]
 
 
-def find_requests(evidence: Iterable[Evidence], operations: Iterable[Op]) -> Mapping[tuple[str, float], Behind]:
-    """Return the requests behind each piece of evidence, by its `who` and `at`. `operations` are a whole history."""
-    wanted = {(one.who, one.at): one for one in evidence}
+def find_requests(evidence: Iterable[Evidence], operations: Iterable[Op]) -> Mapping[Evidence, Behind]:
+    """Return the requests behind each piece of evidence. `operations` are a whole history."""
+    wanted: dict[tuple[str, float], list[Evidence]] = defaultdict(list)  # an answer may prove several
     of_kind: dict[Kind, set[str]] = defaultdict(set)  # the sessions with evidence of a kind
-    for one in wanted.values():
+    for one in evidence:
+        wanted[one.who, one.at].append(one)
         of_kind[one.kind].add(one.session)
     sessions = set[str]().union(*of_kind.values())
     of_accounts = {action for kind in of_kind for action in _OF_ACCOUNT.get(kind, ())}
@@ -60,32 +57,68 @@ def find_requests(evidence: Iterable[Evidence], operations: Iterable[Op]) -> Map
             sent[op.session].append(op)
     found = {}
     for key, proof in proofs.items():
-        before = _choose(wanted[key], proof, sent[wanted[key].session], accounts)
-        found[key] = Behind(proof, tuple(deque(sorted(before, key=_by_end), maxlen=_AT_MOST)))
+        for one in wanted[key]:
+            before = _choose(one, proof, sent[one.session], accounts)
+            found[one] = Behind(proof, tuple(deque(sorted(before, key=_by_end), maxlen=_AT_MOST)))
     return found
 
 
-def _choose(one: Evidence, proof: Op, session: Sequence[Op], accounts: Mapping[str, Sequence[Op]]) -> list[Op]:
-    """Return the operations that evidence contradicts: of its session, also writes that were refused or had no answer
-    where it shows more than all of them can have made, and of its account."""
-    kind, shown = one.kind, proof.user
-    if kind is Kind.UPDATE_LOST and (twin := _find_twin(proof, session)) is not None:
-        return [twin]
+def _choose(one: Evidence, proof: Op, session: Sequence[Op], accounts: Mapping[str, Sequence[Op]]) -> Sequence[Op]:
+    """Return the operations that evidence contradicts, of its session and of its account."""
+    kind = one.kind
     earlier = [op for op in session if op.ended <= proof.started and op is not proof]
-    if kind is Kind.CROSSED and isinstance(shown, str) and shown != proof.account:
-        logins = [op for op in accounts[shown] if op.action is Action.LOGIN and op.outcome is OpOutcome.OK]
-        theirs = [op for op in logins if op.started < proof.ended and op.session != proof.session]
-        own = [op for op in earlier if op.action is Action.LOGIN]
-        return [max(each, key=_by_end) for each in (own, theirs) if each]
+    if kind is Kind.CROSSED and one.item is None:
+        logins = [op for op in accounts[str(proof.user)] if op.outcome is OpOutcome.OK and op.session != proof.session]
+        theirs = [op for op in logins if op.started < proof.ended]
+        return [*_latest(earlier, {Action.LOGIN}), *_latest(theirs, {Action.LOGIN})]
+    if one.item is not None and kind is not Kind.REVIVED:
+        return _choose_writes(one, proof, earlier, session)
     before = [op for op in earlier if op.action in _OF_SESSION.get(kind, ())]
-    ends = [op for op in accounts[proof.account] if op.action in _OF_ACCOUNT.get(kind, ())]
-    before += (op for op in ends if op.ended <= proof.started)
+    if one.item is None:  # a value is back after a logout of its own session
+        ends = [op for op in accounts[proof.account] if op.action in _OF_ACCOUNT.get(kind, ())]
+        before += (op for op in ends if op.ended <= proof.started)
     if kind is Kind.REVIVED:
         before = [op for op in before if op.action is Action.LOGOUT or op.session != one.session]
     if kind is Kind.REVIVED and before:
         end = max(before, key=_by_end)
-        return [end, *_find_reviver(end, proof, session)]
+        made = [op for op in session if op.started < end.ended and _adds_to(one.item, op) and _is_acknowledged(op)]
+        return [end, *(_find_reviver(end, proof, session) or _latest(made, _WRITES))]
     return before
+
+
+def _choose_writes(one: Evidence, proof: Op, earlier: Sequence[Op], session: Sequence[Op]) -> Sequence[Op]:
+    """Return the writes to the value, and the emptyings of an item's list, that evidence contradicts.
+
+    A value above all that was ever sent contradicts its writes, also those that were refused or had no answer. One
+    above all that was added since the latest emptying contradicts that, and the write before it may be what is back.
+    """
+    if one.kind is Kind.CROSSED:
+        return [op for op in earlier if _adds_to(one.item, op)]
+    if one.kind is Kind.UPDATE_LOST and one.item == proof.item and (twin := _find_twin(proof, session)) is not None:
+        return [twin]
+    known = [op for op in earlier if _is_acknowledged(op)]
+    writes = [op for op in known if _adds_to(one.item, op)]
+    emptyings = _latest(known, {Action.EMPTY}) if one.item else []
+    for emptying in emptyings:
+        may_be_in = [op for op in session if op.started < proof.ended and op.ended > emptying.started]
+        most = sum(op.quantity for op in may_be_in if _adds_to(one.item, op))
+        if proof.cart is not UNSET and proof.cart.get(one.item or "", 0) > most:
+            return [*_latest((op for op in writes if op.started < emptying.ended), _WRITES), emptying]
+    return [*writes, *emptyings]
+
+
+def _adds_to(item: str | None, op: Op) -> bool:
+    """Return whether an operation adds to the count of visits (""), or to this item of the list."""
+    return op.action is (Action.ADD if item else Action.VISIT) and op.item == item
+
+
+def _is_acknowledged(op: Op) -> bool:
+    """Return whether an operation was carried out, and in its own session."""
+    return op.outcome is OpOutcome.OK and op.replaced is not True
+
+
+def _latest(operations: Iterable[Op], actions: Container[Action]) -> list[Op]:
+    return sorted((op for op in operations if op.action in actions), key=_by_end)[-1:]
 
 
 def _by_end(op: Op) -> float:
@@ -123,12 +156,19 @@ def tell(behind: Behind) -> str:
 
 
 class ProofRequests(msgspec.Struct, frozen=True, kw_only=True):
-    """The requests behind evidence with this `who` and `at`, for results."""
+    """The requests behind the evidence with these fields, for results. Older ones have neither `kind` nor `item`."""
 
+    kind: Kind | None = None
+    item: str | None = None
     who: str
     at: float
     answer: Op
     after: tuple[Op, ...] = ()
+
+    def belongs_to(self, evidence: Evidence) -> bool:
+        if (self.who, self.at) != (evidence.who, evidence.at):
+            return False
+        return self.kind is None or (self.kind, self.item) == (evidence.kind, evidence.item)
 
     def __str__(self) -> str:
         return tell(Behind(self.answer, self.after))
@@ -139,7 +179,8 @@ def list_requests(findings: Findings, operations: Iterable[Op]) -> tuple[ProofRe
     examples = [one for of_kind in findings.examples.values() for one in of_kind]
     found = find_requests(examples, operations) if examples else {}
     return tuple(
-        ProofRequests(who=who, at=at, answer=behind.proof, after=behind.before) for (who, at), behind in found.items()
+        ProofRequests(kind=one.kind, item=one.item, who=one.who, at=one.at, answer=behind.proof, after=behind.before)
+        for one, behind in found.items()
     )
 
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from deploy.files import write_json
 from loadtest.behind import Behind, find_requests, tell
-from loadtest.checker import Findings, Kind, PhaseFigures, Row
+from loadtest.checker import Evidence, Findings, Kind, PhaseFigures, Row
 from loadtest.claims.availability import NO_FAILED_REQUEST
 from loadtest.claims.claim import UPDATES, Claim, ClaimResult, Lacks, Observed, Verdict, evaluate, worst
 from loadtest.claims.data import NOTHING_LOST
@@ -38,7 +38,7 @@ class LoadResult:
     description: dict[str, Any]
     findings: Findings
     lacks: Lacks = field(default_factory=dict)
-    requests: Mapping[tuple[str, float], Behind] = field(default_factory=dict)
+    requests: Mapping[Evidence, Behind] = field(default_factory=dict)
     """The requests behind the examples of the findings."""
 
     @property
@@ -130,7 +130,7 @@ def _verdicts(result: LoadResult) -> RenderableType:
     add_verdict(grid, "", result.failed, failed)
     for kind, examples in found.examples.items():
         grid.add_row("", "", Text(f"first {kind}: {examples[0].who}, {examples[0].what}", "dim"))
-        if (behind := result.requests.get((examples[0].who, examples[0].at))) is not None:
+        if (behind := result.requests.get(examples[0])) is not None:
             grid.add_row("", "", Text(f"  {tell(behind)}", "dim"))
     for why, kinds in group_lacks(result.lacks).items():
         mark, _, style = MARKS[Verdict.NOT_LOOKED_FOR]
@@ -167,8 +167,15 @@ def write_load(folder: Path, result: LoadResult) -> None:
         "findings": result.findings,
         "not_looked_for": {kind.value: why for kind, why in result.lacks.items()},
         "requests": [
-            {"who": who, "at": at, "answer": behind.proof, "after": behind.before}
-            for (who, at), behind in result.requests.items()
+            {
+                "kind": one.kind,
+                "item": one.item,
+                "who": one.who,
+                "at": one.at,
+                "answer": behind.proof,
+                "after": behind.before,
+            }
+            for one, behind in result.requests.items()
         ],
         "verdicts": {
             name: {"verdict": claim.verdict, "reason": claim.reason}

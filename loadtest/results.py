@@ -94,7 +94,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     def find_requests(self, evidence: Evidence) -> str:
         """Return in one line the answer that proves it and the requests before it; empty where none is known."""
-        return next((str(one) for one in self.requests if (one.who, one.at) == (evidence.who, evidence.at)), "")
+        return next((str(one) for one in self.requests if one.belongs_to(evidence)), "")
 
     @property
     def node(self) -> str:

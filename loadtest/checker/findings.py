@@ -21,7 +21,10 @@ class Kind(StrEnum):
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that is wrong, as the answer `at` that time (epoch seconds) proves it. `count`: how many updates."""
+    """One thing that is wrong, as the answer `at` that time (epoch seconds) proves it. `count`: how many updates.
+
+    `item`: the item of the list whose quantity is wrong, "" where the count of visits is, None where neither is.
+    """
 
     kind: Kind
     who: str
@@ -29,6 +32,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     at: float
     what: str
     count: int = 1
+    item: str | None = None
 
 
 class Losses(msgspec.Struct, frozen=True, kw_only=True):

@@ -292,7 +292,7 @@ class SessionChecker:
             if value > most:  # another session's, so that this answer says nothing about this one
                 if not crossed:
                     what = f"{_amount(name, value)}; at most {most} can ever have been made"
-                    evaluation.evidence.append(self._make(Kind.CROSSED, op, what))
+                    evaluation.evidence.append(self._make(Kind.CROSSED, op, what, name))
                 return
         # Shown to an anonymous user where a user may be logged in, it is not what the session held: the session is
         # lost then, or ended, and that is not a lost update.
@@ -329,18 +329,19 @@ class SessionChecker:
 
     def _evidence(self, name: str, verdicts: Verdicts) -> Iterator[Evidence]:
         for lost in verdicts.lost:
-            yield self._prove(Kind.UPDATE_LOST, lost.shown, _lost(name, lost), lost.updates)
+            yield self._prove(Kind.UPDATE_LOST, name, lost.shown, _lost(name, lost), lost.updates)
         for shown in verdicts.stale:
             text = f"{_amount(name, shown.value)}, of at least {shown.low}, and later answers show them all"
-            yield from self._once(self._prove(Kind.STALE_READ, shown, text))
+            yield from self._once(self._prove(Kind.STALE_READ, name, shown, text))
         for shown in verdicts.revived:
-            self._revive(self._prove(Kind.REVIVED, shown, f"{_amount(name, shown.value)}, from before the logout"))
+            text = f"{_amount(name, shown.value)}, from before the logout"
+            self._revive(self._prove(Kind.REVIVED, name, shown, text))
         for shown in verdicts.stale_full:
-            yield from self._once(self._prove(Kind.STALE_READ, shown, _full(name, shown)))
+            yield from self._once(self._prove(Kind.STALE_READ, name, shown, _full(name, shown)))
         for shown in verdicts.undone:
             known = self._undone.get(shown.reset)
             if known is None or shown.ended < known.at:
-                self._undone[shown.reset] = self._prove(Kind.EMPTYING_UNDONE, shown, _full(name, shown))
+                self._undone[shown.reset] = self._prove(Kind.EMPTYING_UNDONE, name, shown, _full(name, shown))
         while len(self._undone) > MOST_UNDONE:
             yield self._undone.pop(min(self._undone))
 
@@ -355,11 +356,12 @@ class SessionChecker:
         if self._revived is None or evidence.at < self._revived.at:
             self._revived = evidence
 
-    def _make(self, kind: Kind, op: Op, what: str) -> Evidence:
-        return Evidence(kind=kind, who=op.who, session=self.name, at=op.ended, what=what)
+    def _make(self, kind: Kind, op: Op, what: str, item: str | None = None) -> Evidence:
+        return Evidence(kind=kind, who=op.who, session=self.name, at=op.ended, what=what, item=item)
 
-    def _prove(self, kind: Kind, shown: ShownValue, what: str, count: int = 1) -> Evidence:
-        return Evidence(kind=kind, who=shown.who, session=self.name, at=shown.ended, what=what, count=count)
+    def _prove(self, kind: Kind, name: str, shown: ShownValue, what: str, count: int = 1) -> Evidence:
+        who, at = shown.who, shown.ended
+        return Evidence(kind=kind, who=who, session=self.name, at=at, what=what, count=count, item=name)
 
 
 def added(op: Op) -> tuple[str, int]:

@@ -8,6 +8,8 @@ from tests.support.commands import run_command
 from tests.support.plain_shop import FILE, PlainShop, serving_shop
 
 LOAD = ("--users", 12, "--wait", 0, 0.05, "--duration", 2, "--spawn-rate", 100, "--mix", "visitor=4,shopper=4,leaver=4")
+KEY = ("kind", "item", "who", "at")
+"""The fields by which requests belong to evidence."""
 
 
 def run(tmp_path: Path, shop: PlainShop) -> tuple[int, str, dict[str, Any]]:
@@ -40,7 +42,7 @@ def test_planted_faults_of_an_application_are_found_with_their_requests(tmp_path
         ("crossed", {"/", "/login"}, {"/login"}),  # a login shows the page that it leads to
     ):
         first = found[kind][0]
-        (behind,) = [one for one in record["requests"] if (one["who"], one["at"]) == (first["who"], first["at"])]
+        (behind,) = [one for one in record["requests"] if all(one[name] == first[name] for name in KEY)]
         assert behind["answer"]["path"] in proofs, (kind, behind)
         assert {one["path"] for one in behind["after"]} <= after, kind
         assert behind["after"] or kind == "crossed", kind  # a value of nobody names no login

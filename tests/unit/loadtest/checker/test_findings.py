@@ -528,3 +528,25 @@ def test_evidence_names_the_answer_that_proves_it(script: Script, kind: Kind, in
     (evidence,) = script.check().examples[kind]
     assert (evidence.who, evidence.session, evidence.at) == ("visitor-1", "visitor-1#1", script.ops[index].ended)
     assert words in evidence.what
+
+
+@pytest.mark.parametrize(
+    ("script", "kind", "item"),
+    [
+        (new().visit(1).visit(2).look(visits=1), Kind.UPDATE_LOST, ""),
+        (new().add("apple", 2, {"apple": 2}).visit(1).look(visits=1), Kind.UPDATE_LOST, "apple"),
+        (new().visit(1).visit(2).look(visits=1).look(visits=2), Kind.STALE_READ, ""),
+        (emptied().look(cart={"apple": 3}).look(), Kind.STALE_READ, "apple"),
+        (emptied().look(cart={"pear": 1}), Kind.EMPTYING_UNDONE, "pear"),
+        (new().visit(1).logout().look(user=None, visits=1), Kind.REVIVED, ""),
+        (new().add("apple", 2, {"apple": 2}).logout().look(user=None, cart={"apple": 2}), Kind.REVIVED, "apple"),
+        (new().visit(1).look(visits=2), Kind.CROSSED, ""),
+        (new().visit(1).look(visits=1, cart={"pear": 1}), Kind.CROSSED, "pear"),
+        (new().look(user="bob"), Kind.CROSSED, None),
+        (new().look(user=None), Kind.SESSION_LOST, None),
+        (new().visit(1).logout().look(), Kind.REVIVED, None),
+    ],
+)
+def test_evidence_tells_which_value_it_is_about(script: Script, kind: Kind, item: str | None) -> None:
+    (evidence,) = script.check().examples[kind]
+    assert evidence.item == item
