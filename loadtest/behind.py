@@ -15,11 +15,7 @@ from loadtest.history import RENEWALS, Action, Op, OpOutcome
 
 _WRITES = frozenset({Action.VISIT, Action.ADD, Action.EMPTY})
 _READS = frozenset({Action.LOOK, Action.ACCOUNT})
-_OF_SESSION = {
-    Kind.REVIVED: frozenset({Action.LOGOUT}),
-    Kind.SESSION_LOST: RENEWALS | {Action.END_OTHERS},
-    Kind.MISDIRECTED: RENEWALS,
-}
+_OF_SESSION = {Kind.REVIVED: frozenset({Action.LOGOUT}), Kind.MISDIRECTED: RENEWALS}
 """The operations of the session that evidence of each kind contradicts."""
 _OF_ACCOUNT = {Kind.REVIVED: frozenset(ENDS_OTHERS), Kind.PASSWORD_UNDONE: frozenset({Action.PASSWORD})}
 """Those of any session of the account."""
@@ -66,6 +62,9 @@ def find_requests(evidence: Iterable[Evidence], operations: Iterable[Op]) -> Map
 def _choose(one: Evidence, proof: Op, session: Sequence[Op], accounts: Mapping[str, Sequence[Op]]) -> Sequence[Op]:
     """Return the operations that evidence contradicts, of its session and of its account."""
     kind = one.kind
+    if kind is Kind.SESSION_LOST:  # an end of others in flight with the proof may have renewed the id that it carries
+        begun = [op for op in session if op.started < proof.ended and op is not proof]
+        return [*_latest(begun, {Action.LOGIN}), *_latest(begun, ENDS_OTHERS)]
     earlier = [op for op in session if op.ended <= proof.started and op is not proof]
     if kind is Kind.CROSSED and one.item is None:
         logins = [op for op in accounts[str(proof.user)] if op.outcome is OpOutcome.OK and op.session != proof.session]

@@ -197,6 +197,14 @@ def test_a_lost_session_has_its_login_and_its_request_that_ended_the_others(acti
     assert found.before == (login, own)
 
 
+@pytest.mark.parametrize("action", [Action.END_OTHERS, Action.PASSWORD])
+def test_a_lost_session_has_its_request_in_flight_that_ended_the_others(action: Action) -> None:
+    login, earlier = op(Action.LOGIN, 1.0), [op(action, at) for at in (1.5, 1.6)]
+    beside, later = op(action, 3.1, started=2.5, who="alice-1/tab-2"), op(action, 4.0)
+    look = op(Action.LOOK, 3.0, started=2.0, user=None)
+    assert before(evidence(Kind.SESSION_LOST, 3.0), [login, *earlier, look, beside, later]) == (login, beside)
+
+
 def test_a_revived_value_has_its_logout_and_the_latest_write_to_it() -> None:
     visit, plum, logout = op(Action.VISIT, 1.0), add(1.2), op(Action.LOGOUT, 2.0)
     elsewhere = op(Action.END_OTHERS, 2.2, **PHONE)
