@@ -16,8 +16,8 @@ import gevent.pool
 from geventhttpclient.client import HTTPClientPool
 
 from loadtest.history import Action, OpOutcome
-from loadtest.http import Operation
 from loadtest.load_profile import ARRIVAL, Arrivals, Comers
+from loadtest.operations import Operation
 from loadtest.users import FRUIT, SessionUser
 
 MEMBERS = 20

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from msgspec import UNSET, UnsetType
 
 from loadtest.history import RENEWALS, Action, OpOutcome
-from loadtest.http import Answer
+from loadtest.operations import Answer
 
 MOST_NUMBERED = 100
 """Ids of sessions whose numbers a browser with tabs remembers."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from loadtest.described.description import TargetDescription
 from loadtest.described.fit import fit
-from loadtest.described.make import make_cluster
+from loadtest.described.make_runtime import make_cluster
 from loadtest.described.target import DescribedTarget
 from loadtest.experiment import Experiment, Place
 from loadtest.experiments import BY_NAME

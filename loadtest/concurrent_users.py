@@ -10,7 +10,7 @@ import gevent
 from locust import task
 
 from loadtest.history import Action, OpOutcome
-from loadtest.http import Operation
+from loadtest.operations import Operation
 from loadtest.users import FRUIT, SessionUser
 
 ROUND = 6  # operations of each tab before all tabs pause

@@ -2,7 +2,7 @@
 
 from loadtest.browser import Browser, Received
 from loadtest.history import Action, OpOutcome
-from loadtest.http import Answer, Exchange, Response
+from loadtest.operations import Answer, Exchange, Response
 
 _NOTHING = Received()
 NO_COOKIE = "the login set no cookie"

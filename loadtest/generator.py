@@ -19,9 +19,8 @@ from deploy.files import check_writable, write_atomically
 from deploy.local.processes import python_path
 from deploy.ports import free_ports
 from deploy.waiting import holds_within
-from loadtest.described.file import NAMES
+from loadtest.described.schema import NAMES
 from loadtest.history import Action
-from loadtest.http import printable
 from loadtest.load_profile import (
     REASON,
     SETTINGS_VARIABLE,
@@ -33,6 +32,7 @@ from loadtest.load_profile import (
     Mix,
     part_file,
 )
+from loadtest.operations import printable
 from loadtest.target import Target
 
 LOCUSTFILE = Path(__file__).resolve().with_name("locustfile.py")

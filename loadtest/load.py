@@ -9,11 +9,11 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from deploy.files import write_json
-from loadtest.behind import Behind, find_requests, tell
 from loadtest.checker import Evidence, Findings, Kind, PhaseFigures, Row
 from loadtest.claims.availability import NO_FAILED_REQUEST
 from loadtest.claims.claim import UPDATES, Claim, ClaimResult, Lacks, Observed, Verdict, evaluate, worst
 from loadtest.claims.data import NOTHING_LOST
+from loadtest.evidence_requests import Behind, find_requests, tell
 from loadtest.experiment import ARRIVAL, Phase
 from loadtest.history import EventsOf, Op
 from loadtest.load_profile import LoadProfile

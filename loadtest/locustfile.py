@@ -31,8 +31,8 @@ from loadtest import (
 from loadtest.checker import Checker, Findings
 from loadtest.credentials import USERS_FILE_VARIABLE, CredentialsError, read_credentials
 from loadtest.history import Note, Op, PartWriter, now
-from loadtest.http import ADDRESS, is_address
 from loadtest.load_profile import REASON, SETTINGS_VARIABLE, GeneratorSettings, Mix, part_file
+from loadtest.operations import ADDRESS, is_address
 from loadtest.users import Leaver, Load, SessionUser, Shopper, Visitor
 
 __all__ = ["Leaver", "Shopper", "Visitor", "WantedUsers"]

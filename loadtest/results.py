@@ -17,10 +17,10 @@ import msgspec
 
 from deploy import NodeKind
 from deploy.files import write_json
-from loadtest.behind import ProofRequests
 from loadtest.checker import Findings, Kind, PhaseFigures
 from loadtest.checker.findings import Evidence
 from loadtest.claims.claim import ClaimResult, Timing, Verdict
+from loadtest.evidence_requests import ProofRequests
 from loadtest.experiment import ARRIVAL, Place, make_case_name, make_heading
 from loadtest.load_profile import Mix
 from loadtest.processes import ProcessChange

@@ -4,7 +4,7 @@ import http.client
 import time
 
 from deploy import MemberState, Role
-from loadtest.http import Operation
+from loadtest.operations import Operation
 from loadtest.target import Target, send
 
 _POLL = 0.2

@@ -8,7 +8,6 @@ import msgspec
 
 from deploy import Cluster, ClusterError, ClusterSpec, NodeKind, Role
 from deploy.files import write_json
-from loadtest.behind import ProofRequests, list_requests
 from loadtest.claims.claim import (
     ClaimResult,
     Lacks,
@@ -22,6 +21,7 @@ from loadtest.claims.claim import (
     not_looked_for,
     worst,
 )
+from loadtest.evidence_requests import ProofRequests, list_requests
 from loadtest.experiment import ARRIVAL, BEFORE, Case, Experiment, Phase, Place, make_case_name
 from loadtest.faults import NOTHING
 from loadtest.generator import GeneratorError

@@ -14,7 +14,7 @@ from locust import task
 from loadtest.browser import Browser, TabbedBrowser
 from loadtest.concurrent_users import ConcurrentUser, concurrently
 from loadtest.history import Action, Op, OpOutcome
-from loadtest.http import Operation
+from loadtest.operations import Operation
 from loadtest.users import FRUIT
 
 OPERATIONS = (2, 6)

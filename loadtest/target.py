@@ -18,7 +18,7 @@ from loadtest.conversation import Conversation
 from loadtest.described.adapter import DescribedAdapter
 from loadtest.described.interface import http_interface
 from loadtest.history import Action
-from loadtest.http import ADDRESS, Answer, Operation, Request, Response, is_address, last_node, printable
+from loadtest.operations import ADDRESS, Answer, Operation, Request, Response, is_address, last_node, printable
 from nodes.sessions import Lifetime
 
 _TIMEOUT = 10.0

@@ -19,7 +19,7 @@ from loadtest.conversation import Conversation
 from loadtest.described.adapter import DescribedAdapter
 from loadtest.described.interface import http_interface
 from loadtest.history import GAVE_UP, STOPPED, Action, Op, OpOutcome, now
-from loadtest.http import Answer, Operation, Response, last_node, printable
+from loadtest.operations import Answer, Operation, Response, last_node, printable
 
 _Browser = TypeVar("_Browser", bound=Browser)
 FRUIT = ("apple", "pear", "plum", "cherry")

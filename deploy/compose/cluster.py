@@ -10,7 +10,6 @@ from deploy.base import BaseCluster
 from deploy.cluster import Member, MemberState
 from deploy.compose.disk import DiskControl
 from deploy.compose.docker import Container, Project
-from deploy.compose.members import find_members, log_tail, make_member, read_versions, wait_until_ready
 from deploy.compose.override import (
     SUBNET_ERRORS,
     choose_subnet,
@@ -21,6 +20,7 @@ from deploy.compose.override import (
 )
 from deploy.compose.proxy import ComposeProxy
 from deploy.compose.redis_servers import ComposeRedis
+from deploy.compose.services import find_members, log_tail, make_member, read_versions, wait_until_ready
 from deploy.ports import free_ports
 from deploy.redis.control import make_control
 from deploy.spec import ClusterError, ClusterSpec, NodeKind

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from deploy.compose.docker import Project
-from deploy.compose.members import SERVICES, find_profile, store_services
+from deploy.compose.services import SERVICES, find_profile, store_services
 from deploy.fault_proxy import FaultProxy
 from deploy.spec import ClusterSpec, RedisMode, StoreKind
 

@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 from deploy.cluster import MemberState
 from deploy.compose.docker import Engine, Project
-from deploy.compose.members import NODE_PORT
+from deploy.compose.services import NODE_PORT
 from deploy.spec import ClusterError, ClusterSpec, Discovery
 from deploy.waiting import holds_within, wait_until
 from proxy import Balance, ProxySettingsError, UpstreamServer, render

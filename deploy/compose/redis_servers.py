@@ -5,7 +5,7 @@ from functools import cached_property
 
 from deploy.cluster import MemberState, Role
 from deploy.compose.docker import Project
-from deploy.compose.members import (
+from deploy.compose.services import (
     REDIS_PORT,
     SENTINELS,
     SERVICES,

@@ -10,7 +10,7 @@ import secrets
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from deploy.compose.members import REDIS_PORT, SENTINEL_PORT, SENTINELS, SHARDS, STORES, find_addresses
+from deploy.compose.services import REDIS_PORT, SENTINEL_PORT, SENTINELS, SHARDS, STORES, find_addresses
 from deploy.files import write_atomically
 from deploy.redis import acl, config
 from deploy.spec import DATABASE_SERVERS, RedisMode

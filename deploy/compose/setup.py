@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from deploy.certificate import CertificateError, make_certificate
-from deploy.compose.members import PROFILES, PROXY_PORT
 from deploy.compose.proxy import ALL_NODES, EXPRESS, TLS_PORT
 from deploy.compose.secret_files import CLUSTER, PASSWORDS, READABLE, write_secrets
+from deploy.compose.services import PROFILES, PROXY_PORT
 from deploy.files import write_atomically
 from deploy.redis import config
 from deploy.spec import ClusterError, Database, RedisMode, StoreKind, parse_balance, proxy_timeouts

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Self
 
 from deploy.cluster import Cluster, MachineControl, Member, MemberState, Role
-from deploy.compose.members import PROXY_PORT, SERVICES, member_name, store_services
+from deploy.compose.services import PROXY_PORT, SERVICES, member_name, store_services
 from deploy.spec import ClusterError, ClusterSpec
 from deploy.store_control import BaseStoreControl
 from deploy.waiting import holds_within, look_until

@@ -9,7 +9,7 @@ from pathlib import Path
 from deploy.base import BaseCluster
 from deploy.cluster import Member, MemberState
 from deploy.compose.docker import Engine
-from deploy.compose.members import NODE_PORT, PROXY_PORT, read_versions
+from deploy.compose.services import NODE_PORT, PROXY_PORT, read_versions
 from deploy.fault_proxy import FaultProxy
 from deploy.redis.control import make_control
 from deploy.spec import ClusterError, ClusterSpec, Discovery, NodeKind, check_nodes

@@ -5,7 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
-from deploy.compose.members import PROXY_PORT
+from deploy.compose.services import PROXY_PORT
 from deploy.local.processes import Process
 from deploy.ports import free_ports
 from deploy.spec import ClusterError

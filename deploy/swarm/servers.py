@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from deploy.cluster import MemberState
-from deploy.compose.members import REDIS_PORT
 from deploy.compose.proxy import ContainerNginx
 from deploy.compose.redis_servers import ASK
+from deploy.compose.services import REDIS_PORT
 from deploy.redis import acl
 from deploy.spec import ClusterError, ClusterSpec, Discovery
 from deploy.swarm.machines import Machines

@@ -6,7 +6,7 @@ from typing import Any
 
 from deploy.cluster import Member, MemberState, Role
 from deploy.compose.docker import STATES, parse_addresses
-from deploy.compose.members import SERVICES
+from deploy.compose.services import SERVICES
 from deploy.spec import ClusterError
 
 _SERVICE_LABEL, _TASK_LABEL = "com.docker.swarm.service.name", "com.docker.swarm.task.name"

@@ -14,7 +14,7 @@ from loadtest.described.adapter import DescribedAdapter
 from loadtest.described.description import read_description
 from loadtest.described.interface import http_interface
 from loadtest.history import Action, OpOutcome
-from loadtest.http import Operation, Response
+from loadtest.operations import Operation, Response
 
 TIMES, OPERATIONS = 9, 2_000
 _CART = b'{"cart":{"apple of shopper-3":2,"pear of shopper-3":1}'

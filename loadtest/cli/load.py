@@ -31,7 +31,6 @@ from loadtest.cli.shared import (
 )
 from loadtest.credentials import CredentialsError, read_credentials
 from loadtest.experiment import Place, cluster, make_accounts
-from loadtest.http import ADDRESS, is_address
 from loadtest.load import RESULT, run_load, show_load, write_load
 from loadtest.load_profile import LoadProfile, Mix, ProfileError, parse_mix
 from loadtest.matrix import (
@@ -43,6 +42,7 @@ from loadtest.matrix import (
     run_matrix,
     show_matrix,
 )
+from loadtest.operations import ADDRESS, is_address
 from loadtest.progress import ProgressLine, format_duration
 from loadtest.results import replacing
 from loadtest.suite import FAILURES, MakeCluster

@@ -10,7 +10,7 @@ from deploy import ClusterError
 from loadtest.cli.shared import in_one_line
 from loadtest.described.description import read_description
 from loadtest.described.fit import Fit, fit
-from loadtest.described.make import make_cluster
+from loadtest.described.make_runtime import make_cluster
 from loadtest.described.target import DescribedTarget
 from loadtest.described.toml import DescriptionError
 from loadtest.experiments import EXPERIMENTS

@@ -24,9 +24,9 @@ from loadtest.cli.shared import (
 )
 from loadtest.comparison import EXPERIMENTS, RUNS, Comparison, System
 from loadtest.described.check import check_target
+from loadtest.described.check_steps import TargetCheck
 from loadtest.described.description import read_description
 from loadtest.described.init import describe_compose
-from loadtest.described.steps import TargetCheck
 from loadtest.described.toml import DescriptionError
 from loadtest.experiment import Place
 from loadtest.experiments import BY_NAME

@@ -3,7 +3,7 @@
 import shlex
 
 from deploy import ClusterSpec, MemberState, StoreKind
-from deploy.compose.members import PROFILES
+from deploy.compose.services import PROFILES
 from deploy.compose.watched import WatchedCluster
 from deploy.spec import Database, RedisMode
 

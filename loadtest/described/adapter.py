@@ -10,7 +10,10 @@ from functools import cached_property
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from loadtest.described.file import (
+from loadtest.described.paths import Location, as_address, as_sent, is_same_page, resolve_location
+from loadtest.described.prepared import SAFE, PreparedRequest, fill_path
+from loadtest.described.readings import NotShown, Page, find_name, find_text, matches, read_answer, read_cookie
+from loadtest.described.schema import (
     ACTIONS,
     CSRF,
     ITEM,
@@ -27,11 +30,8 @@ from loadtest.described.file import (
     TargetFile,
     as_statuses,
 )
-from loadtest.described.paths import Location, as_address, as_sent, is_same_page, resolve_location
-from loadtest.described.prepared import SAFE, PreparedRequest, fill_path
-from loadtest.described.readings import NotShown, Page, find_name, find_text, matches, read_answer, read_cookie
 from loadtest.history import Action, OpOutcome
-from loadtest.http import Answer, Cookie, Exchange, Operation, Request, Response, printable
+from loadtest.operations import Answer, Cookie, Exchange, Operation, Request, Response, printable
 
 MOST_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})

@@ -13,10 +13,7 @@ from loadtest.conversation import NO_COOKIE, Conversation
 from loadtest.described.adapter import REDIRECTS
 from loadtest.described.check_account import check_end_others, check_password
 from loadtest.described.check_hints import find_hints
-from loadtest.described.file import ACTIONS, RequestSpec, as_statuses
-from loadtest.described.paths import resolve_location
-from loadtest.described.readings import NotShown, Page, find_name
-from loadtest.described.steps import (
+from loadtest.described.check_steps import (
     CheckStep,
     Left,
     Misread,
@@ -26,9 +23,12 @@ from loadtest.described.steps import (
     describe_sent,
     list_items,
 )
+from loadtest.described.paths import resolve_location
+from loadtest.described.readings import NotShown, Page, find_name
+from loadtest.described.schema import ACTIONS, RequestSpec, as_statuses
 from loadtest.described.users import certificate_hint, make_users
 from loadtest.history import RENEWALS, Action, OpOutcome
-from loadtest.http import Operation, Response, printable
+from loadtest.operations import Operation, Response, printable
 from loadtest.target import Reply, TargetError, answering, converse, make_browser, send
 
 if TYPE_CHECKING:

@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING
 
 from loadtest.browser import Browser
-from loadtest.described.file import RequestSpec
-from loadtest.described.steps import Left, Misread
+from loadtest.described.check_steps import Left, Misread
+from loadtest.described.schema import RequestSpec
 from loadtest.history import OpOutcome
-from loadtest.http import Answer
+from loadtest.operations import Answer
 
 if TYPE_CHECKING:
     from loadtest.described.check import Visit

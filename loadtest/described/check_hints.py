@@ -7,9 +7,9 @@ from loadtest.browser import has_attribute
 from loadtest.checker import Kind
 from loadtest.claims.claim import Sight
 from loadtest.conversation import Conversation
-from loadtest.described.file import RequestSpec
+from loadtest.described.schema import RequestSpec
 from loadtest.history import Action
-from loadtest.http import Operation
+from loadtest.operations import Operation
 from loadtest.target import Reply, converse, make_browser
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import Any
 
 from deploy import ClusterError, Member, MemberState, Role
 from deploy.waiting import holds_within
-from loadtest.described.command import DoneCommand
 from loadtest.described.description import TargetDescription
 from loadtest.described.names import name_members, role_of
 from loadtest.described.runtime import DescribedCluster
+from loadtest.described.shell import DoneCommand
 from loadtest.faults import Ability
 
 _SECONDS_KNOWN = 1.0

@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 
 from deploy.cluster import Role
-from loadtest.described.answers import find_address_mistake
-from loadtest.described.file import (
+from loadtest.described.reachable import find_address_mistake
+from loadtest.described.readings import find_css_mistake
+from loadtest.described.schema import (
     CSRF,
     ITEM,
     NEW_PASSWORD,
@@ -31,10 +32,9 @@ from loadtest.described.file import (
     as_statuses,
     templates,
 )
-from loadtest.described.idle_keys import find_idle_keys
-from loadtest.described.readings import find_css_mistake
 from loadtest.described.toml import Place, TomlDocument
-from loadtest.http import ADDRESS, is_address
+from loadtest.described.unused_keys import find_idle_keys
+from loadtest.operations import ADDRESS, is_address
 from proxy.settings import did_you_mean
 
 _OF_USERS = frozenset({USER, PASSWORD})

@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from loadtest.claims.claim import Claim
-from loadtest.described.file import NAMES
 from loadtest.described.runtime import DescribedCluster
+from loadtest.described.schema import NAMES
 from loadtest.experiment import Experiment, Phase, Place, Variant
 from loadtest.faults import Fault, Need
 from loadtest.history import Action

@@ -5,7 +5,7 @@ from functools import lru_cache
 from urllib.parse import quote, urljoin, urlsplit
 
 from loadtest.described.readings import NotShown
-from loadtest.http import printable
+from loadtest.operations import printable
 
 _SAFE = "/?#%:@!$&'()*+,;=~|^[]\\"
 

@@ -5,9 +5,9 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from loadtest.described.file import TOKEN, RequestSpec, as_statuses, fill, sends_token, templates
 from loadtest.described.paths import as_header, as_sent
-from loadtest.http import Request, printable
+from loadtest.described.schema import TOKEN, RequestSpec, as_statuses, fill, sends_token, templates
+from loadtest.operations import Request, printable
 
 SAFE = frozenset({"GET", "HEAD"})
 _HTML = "text/html,application/xhtml+xml,application/json;q=0.9,*/*;q=0.8"

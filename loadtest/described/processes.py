@@ -20,9 +20,9 @@ from deploy.local.processes import Breakable, ProcessReaper
 from deploy.steps import run_all
 from deploy.waiting import holds_within
 from loadtest.described.description import TargetDescription
-from loadtest.described.file import MemberSpec
 from loadtest.described.names import name_members, role_of
 from loadtest.described.runtime import SECONDS_TO_STOP, DescribedCluster
+from loadtest.described.schema import MemberSpec
 from loadtest.faults import Ability
 
 _ORDER = (Role.STORE, Role.SENTINEL, Role.NODE, Role.PROXY)

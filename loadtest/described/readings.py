@@ -12,9 +12,9 @@ from urllib.parse import unquote
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from loadtest.described.file import ItemsReading, RequestSpec
+from loadtest.described.schema import ItemsReading, RequestSpec
 from loadtest.history import Action, OpOutcome
-from loadtest.http import Answer, Response, printable
+from loadtest.operations import Answer, Response, printable
 
 _NUMBER = re.compile(r"-?(?:[0-9]{1,3}(?:[.,  '][0-9]{3})+(?![0-9])|[0-9]+)")
 _FRACTION = re.compile(r"[.,][0-9]")

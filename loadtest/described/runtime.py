@@ -30,11 +30,11 @@ from deploy.spec import MOST_NODES
 from deploy.steps import run_all
 from deploy.store_control import BaseStoreControl
 from deploy.waiting import holds_within
-from loadtest.described.answers import answers, find_refusal
-from loadtest.described.command import DoneCommand, run_command
 from loadtest.described.description import TargetDescription
 from loadtest.described.names import role_of
+from loadtest.described.reachable import answers, find_refusal
 from loadtest.described.reaper import TargetReaper, ToUndo
+from loadtest.described.shell import DoneCommand, run_command
 from loadtest.faults import Ability, Need
 from proxy import Balance
 

@@ -12,11 +12,11 @@ from loadtest.conversation import Conversation
 from loadtest.described.adapter import DescribedAdapter
 from loadtest.described.check import find_misread
 from loadtest.described.description import TargetDescription
-from loadtest.described.file import RequestSpec, TargetFile
 from loadtest.described.runtime import DescribedCluster
+from loadtest.described.schema import RequestSpec, TargetFile
 from loadtest.described.users import certificate_hint, make_users
 from loadtest.history import Action
-from loadtest.http import Operation
+from loadtest.operations import Operation
 from loadtest.target import TargetError, answering, converse, make_browser
 from nodes.sessions import Lifetime
 

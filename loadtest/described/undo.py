@@ -30,7 +30,7 @@ def undo(file: str, left: str) -> None:
     import msgspec
 
     from loadtest.described.description import read_description
-    from loadtest.described.make import make_cluster
+    from loadtest.described.make_runtime import make_cluster
     from loadtest.described.reaper import ToUndo
 
     cluster = make_cluster(read_description(Path(file)))

@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 from loadtest.conversation import Conversation
 from loadtest.described.adapter import DescribedAdapter
-from loadtest.described.command import run_command
 from loadtest.described.description import TargetDescription
-from loadtest.described.file import USER, RequestSpec, templates
 from loadtest.described.runtime import DescribedCluster
+from loadtest.described.schema import USER, RequestSpec, templates
+from loadtest.described.shell import run_command
 from loadtest.history import Action
-from loadtest.http import Operation
+from loadtest.operations import Operation
 from loadtest.target import Target, TargetError, answering, converse, make_browser, send
 
 _AT_A_TIME = 4

@@ -11,7 +11,7 @@ import redis
 from deploy import Cluster, ClusterError, Role
 from loadtest.faults.fault import Ability, Fault, Need, restore
 from loadtest.history import Action
-from loadtest.http import Operation
+from loadtest.operations import Operation
 from loadtest.target import ClusterTarget, send
 
 _SERVERS, _CONTENTS = (Need(Ability.STORE_SERVERS),), (Need(Ability.STORE_CONTENTS),)

@@ -29,7 +29,7 @@ from .migration import Migration, TakenOver, finish
 from .old_sessions import OldSessions
 from .options import OptionsError, Secure, SessionOptions, TrustProxy
 from .session import Session, current_session
-from .shared import SharedStore
+from .shared_store import SharedStore
 from .state import CookieAction, SessionState
 from .store import AnonymousRefused, CookieNotSendable, NotAllEnded, SessionError, Store, StoreUnavailable
 from .streaming import SavedStream, read_known_body

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from loadtest.described import runtime
 from loadtest.described.description import read_description
-from loadtest.described.make import make_cluster
+from loadtest.described.make_runtime import make_cluster
 
 BROKEN_TARGET = (sys.executable, "-m", "tests.support.broken_target")
 

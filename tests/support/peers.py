@@ -4,7 +4,7 @@ from pathlib import Path
 
 from loadtest.described.description import read_description
 from loadtest.described.fit import fit
-from loadtest.described.make import make_cluster
+from loadtest.described.make_runtime import make_cluster
 from loadtest.described.target import DescribedTarget
 from loadtest.experiments import BY_NAME
 from loadtest.results import Result

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nodes.sessions import Budgets, RedisStore
-from nodes.sessions.stores.lookup import Lookup, Resolver
+from nodes.sessions.stores.name_lookup import Lookup, Resolver
 from tests.support.records import PATIENT
 from tests.support.several import SeveralServers
 from tests.support.valkey import Valkey

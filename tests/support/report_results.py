@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from deploy.files import write_json
-from loadtest.behind import list_requests
 from loadtest.checker import check
 from loadtest.claims.claim import ClaimResult, Timing, Verdict
+from loadtest.evidence_requests import list_requests
 from loadtest.experiment import Place, make_case_name
 from loadtest.history import VERSION, Action, Event, EventsOf, Header, Mark, Op, OpOutcome, Probe, assemble, read
 from loadtest.load_profile import Mix

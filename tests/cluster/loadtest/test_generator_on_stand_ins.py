@@ -19,8 +19,8 @@ from msgspec.structs import replace
 
 from deploy.ports import free_ports
 from loadtest.checker import Findings, Kind, check
-from loadtest.described.file import Reading, RequestSpec
 from loadtest.described.interface import http_interface
+from loadtest.described.schema import Reading, RequestSpec
 from loadtest.generator import Generator, GeneratorError
 from loadtest.history import GAVE_UP, STOPPED, VERSION, Action, End, Event, Header, Note, Op, OpOutcome
 from loadtest.load_profile import LoadProfile, Mix, ProfileError

@@ -3,7 +3,7 @@
 import subprocess
 
 from deploy import StoreKind
-from deploy.compose.members import SENTINELS, SHARDS, STORES
+from deploy.compose.services import SENTINELS, SHARDS, STORES
 from loadtest.console.typed import type_instead
 from tests.docker.compose.project import Compose
 from tests.support.engine_names import Engine

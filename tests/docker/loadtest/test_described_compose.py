@@ -14,7 +14,7 @@ from deploy import ClusterError, MemberState, Role
 from deploy.ports import free_ports
 from loadtest import faults
 from loadtest.described.description import read_description
-from loadtest.described.make import make_cluster
+from loadtest.described.make_runtime import make_cluster
 from loadtest.described.runtime import DescribedCluster
 from loadtest.results import read_results
 from tests.support.broken_target import BROKEN_TARGET

@@ -21,11 +21,11 @@ from deploy.local.processes import ProcessReaper
 from loadtest import faults
 from loadtest.described import commands
 from loadtest.described import runtime as runtimes
-from loadtest.described.answers import answers
-from loadtest.described.command import run_command
 from loadtest.described.commands import CommandsCluster
 from loadtest.described.processes import FoundProcess, ProcessesCluster
+from loadtest.described.reachable import answers
 from loadtest.described.reaper import ToUndo
+from loadtest.described.shell import run_command
 from loadtest.faults import Ability, Need
 from tests.support.described import write_target
 from tests.support.waiting import lives, wait_until

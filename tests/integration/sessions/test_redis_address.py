@@ -10,7 +10,7 @@ import pytest
 
 from deploy.ports import free_ports
 from nodes.sessions import Budgets, StoreUnavailable
-from nodes.sessions.stores.lookup import Resolver
+from nodes.sessions.stores.name_lookup import Resolver
 from tests.support.records import HOUR, KEY, in_threads
 from tests.support.redis_stores import OpenStore
 from tests.support.valkey import Valkey

@@ -9,7 +9,7 @@ import pytest
 
 from nodes.sessions import Changes, Lifetime, SessionOptions
 from nodes.sessions.fields import COOKIE_KEY
-from nodes.sessions.shared import SharedStore
+from nodes.sessions.shared_store import SharedStore
 from nodes.sessions.stores.express import ExpressStore
 from tests.support.browser import SECRET
 from tests.support.records import load

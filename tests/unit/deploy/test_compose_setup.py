@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from deploy.compose import setup as module
-from deploy.compose.members import SENTINELS, SERVICES, SHARDS, STORES
 from deploy.compose.override import make_override
 from deploy.compose.secret_files import node_urls
+from deploy.compose.services import SENTINELS, SERVICES, SHARDS, STORES
 from deploy.compose.setup import check_settings, render_proxy
 from deploy.redis.acl import Passwords
 from deploy.redis.config import FAST_RECONNECT

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from deploy.compose.members import SENTINELS, SHARDS, STORES
 from deploy.compose.secret_files import sentinel_files, server_files
+from deploy.compose.services import SENTINELS, SHARDS, STORES
 from deploy.redis import config
 from deploy.redis.acl import Passwords
 

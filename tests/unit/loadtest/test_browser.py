@@ -5,7 +5,7 @@ from msgspec import UNSET
 
 from loadtest.browser import Browser, Expectation, Received, Sent, TabbedBrowser
 from loadtest.history import Action, OpOutcome
-from loadtest.http import Answer
+from loadtest.operations import Answer
 
 DONE, FAILED, UNKNOWN = Answer(OpOutcome.OK), Answer(OpOutcome.FAIL), Answer(OpOutcome.UNKNOWN)
 ALICE, BOB, ANONYMOUS = (Answer(OpOutcome.OK, user=user) for user in ("alice", "bob", None))

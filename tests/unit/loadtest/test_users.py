@@ -7,7 +7,7 @@ SCRIPT = """
 from loadtest.users import Load, SessionUser  # in a process of its own: Locust patches the standard library
 from loadtest.browser import Browser
 from loadtest.history import Action
-from loadtest.http import Operation
+from loadtest.operations import Operation
 
 class Client:
     def request(self, *_, **__):

@@ -11,7 +11,7 @@ import redis
 from nodes.sessions import Lifetime, MemoryStore, StoreNearlyFull, StoreUnavailable, TooManyNewSessions
 from nodes.sessions.admission import Admission
 from nodes.sessions.stores.redis.connection import Command
-from nodes.sessions.stores.redis.memory import MemoryGauge
+from nodes.sessions.stores.redis.memory_usage import MemoryGauge
 
 
 class Clock:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from nodes.sessions import Budgets, StoreUnavailable
-from nodes.sessions.stores.lookup import Resolver
+from nodes.sessions.stores.name_lookup import Resolver
 from nodes.sessions.stores.redis.address import Address, ServerList
 from nodes.sessions.stores.redis.failover import Call, FailoverConnections
 from nodes.sessions.stores.redis.lease import Lease, Opinion

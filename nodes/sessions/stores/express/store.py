@@ -47,10 +47,10 @@ from ...store import (
 from ..redis.client import RedisClient, check_connections, connect, escape_pattern, to_seconds
 from ..redis.cluster import ClusterConnections
 from ..redis.connection import Command, CommandExecutor
-from ..redis.forms import is_int, is_one_of
 from ..redis.from_client import to_url
-from ..redis.memory import MemoryGauge
+from ..redis.memory_usage import MemoryGauge
 from ..redis.outage import OutagePolicy, with_outage_policy
+from ..redis.reply_forms import is_int, is_one_of
 from ..redis.scripts import Script
 from .cookie import ExpressCookie
 from .format import UNKNOWN_AGE, Document, JsonCodec

@@ -16,7 +16,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from ...store import Budgets
-from ..lookup import Resolver
+from ..name_lookup import Resolver
 from ..receive import start_tls
 from ..url_options import FILE, NAME, TEXT, YES_OR_NO, check_options, one_of, pattern
 from .exchange import BoundedParser

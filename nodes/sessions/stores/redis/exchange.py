@@ -9,7 +9,7 @@ The server, or a proxy in front of it, may answer badly: slowly, too much, twice
 - the commands are followed by PING with a mark of this exchange. Its reply proves that those before it are the replies
   to these commands: none came too late, twice or for another connection. A look into the socket's buffer would not see
   what arrives a moment later;
-- each reply has the form that its command demands (`forms.py`).
+- each reply has the form that its command demands (`reply_forms.py`).
 
 All of it is one pass over the replies, and costs less than redis-py's own reading of them did: docs/performance.md.
 Whatever fails raises an error of redis-py or an OSError. The connection must then be closed.
@@ -31,7 +31,7 @@ from redis._parsers.hiredis import NOT_ENOUGH_DATA
 from redis.connection import DefaultParser
 
 from ..receive import receive
-from .forms import FORMS
+from .reply_forms import FORMS
 
 Commands: TypeAlias = Sequence[tuple[str | bytes | int, ...]]
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from ...store import ELSEWHERE, LATEST, CorruptRecord, Record, UnsupportedRecordVersion
 from .connection import Command
-from .forms import FORMS, Form, is_int, is_list_of_bytes, is_number_or_none, is_one_of, is_scalar
+from .reply_forms import FORMS, Form, is_int, is_list_of_bytes, is_number_or_none, is_one_of, is_scalar
 
 
 class Script:

@@ -61,7 +61,7 @@ from .client import RedisClient, check_connections, connect, escape_pattern
 from .connection import Command, CommandExecutor
 from .durability import Acknowledgement, Durability, DurabilityValue
 from .from_client import to_url
-from .memory import MemoryGauge
+from .memory_usage import MemoryGauge
 from .outage import OutagePolicy, with_outage_policy
 from .scripts import escape, flatten, to_dict, to_record
 from .user_index import UserIndex

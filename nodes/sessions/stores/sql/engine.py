@@ -16,7 +16,7 @@ from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from ...checks import check_type, check_url
 from ...extras import make_import_error
 from ...store import Budgets
-from ..lookup import Resolver
+from ..name_lookup import Resolver
 from ..url_options import FILE, NAME, TEXT, WHOLE, YES_OR_NO, Values, check_options, one_of
 
 DRIVERS = {

@@ -20,7 +20,7 @@ import pymysql
 from pymysql.constants import CR
 
 from ...store import Budgets
-from ..lookup import Resolver
+from ..name_lookup import Resolver
 from ..receive import receive, start_tls
 
 _PORT = 3306

@@ -18,7 +18,7 @@ from psycopg.abc import PQGen, PQGenConn
 from psycopg.pq import TransactionStatus
 
 from ...store import Budgets
-from ..lookup import Resolver
+from ..name_lookup import Resolver
 from .engine import MARGIN
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from deploy import ClusterSpec, StoreKind
 from loadtest.console.commands import COMMANDS, ClusterStage, ClusterState, Network, refuse, refused, undo_all
 from loadtest.console.director import with_store
 from loadtest.console.messages import message
-from loadtest.described.make import make_cluster
+from loadtest.described.make_runtime import make_cluster
 from loadtest.experiment import Place
 from loadtest.report.korean import say
 from proxy import Balance

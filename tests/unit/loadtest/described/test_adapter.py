@@ -10,9 +10,9 @@ from msgspec import UNSET, UnsetType
 from loadtest.browser import Browser
 from loadtest.conversation import Conversation
 from loadtest.described.adapter import DescribedAdapter
-from loadtest.described.file import RequestSpec, TargetFile
+from loadtest.described.schema import RequestSpec, TargetFile
 from loadtest.history import Action, OpOutcome
-from loadtest.http import Answer, Operation, Request, Response
+from loadtest.operations import Answer, Operation, Request, Response
 
 OK, FAIL, UNKNOWN = OpOutcome.OK, OpOutcome.FAIL, OpOutcome.UNKNOWN
 FILE: dict[str, Any] = {

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from deploy.cluster import Role
-from loadtest.described.answers import answers
 from loadtest.described.description import read_description
+from loadtest.described.reachable import answers
 from loadtest.described.toml import DescriptionError
 
 SHOP = """\

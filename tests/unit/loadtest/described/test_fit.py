@@ -9,7 +9,7 @@ import pytest
 from loadtest.checker import Kind
 from loadtest.described.adapter import DescribedAdapter
 from loadtest.described.fit import fit
-from loadtest.described.make import make_cluster
+from loadtest.described.make_runtime import make_cluster
 from loadtest.experiments import EXPERIMENTS
 from loadtest.target import Target
 from tests.support.described import COUNT, LOGOUT, write_target

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from loadtest.described.description import read_description
 from loadtest.described.interface import SHOP, http_interface
 from loadtest.history import RENEWALS, Action, OpOutcome
-from loadtest.http import Answer, Operation, Request, Response, last_node
+from loadtest.operations import Answer, Operation, Request, Response, last_node
 
 INTERFACE = http_interface()
 

@@ -10,7 +10,7 @@ import pytest
 from deploy.cluster import Role
 from loadtest.described.adapter import DescribedAdapter
 from loadtest.described.description import read_description
-from loadtest.described.file import RuntimeKind
+from loadtest.described.schema import RuntimeKind
 from loadtest.history import Action
 
 TARGETS = Path(__file__).parents[4] / "loadtest" / "targets"

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from loadtest.described.file import RequestSpec, Runtime, RuntimeKind, TargetFile, sends_token
+from loadtest.described.schema import RequestSpec, Runtime, RuntimeKind, TargetFile, sends_token
 from loadtest.described.toml import Place
 
 _OF_SESSION = {"counter": "counter", "items": "list"}

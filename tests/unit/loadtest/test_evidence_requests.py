@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from loadtest.behind import ProofRequests, find_requests, tell
 from loadtest.checker import Kind
 from loadtest.checker.findings import Evidence
+from loadtest.evidence_requests import ProofRequests, find_requests, tell
 from loadtest.history import Action, Op, OpOutcome
 
 PATHS = {

@@ -9,7 +9,7 @@ from loadtest.checker import Kind
 from loadtest.claims.claim import Sight
 from loadtest.described.adapter import REDIRECTS
 from loadtest.described.paths import decode
-from loadtest.http import Answer, printable
+from loadtest.operations import Answer, printable
 from loadtest.target import Hop, Reply
 
 

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import psutil
 
 from deploy import ClusterError
-from loadtest.http import printable
+from loadtest.operations import printable
 
 _MOST_BYTES = 1_000_000
 

@@ -3,9 +3,9 @@
 from loadtest.described.commands import CommandsCluster
 from loadtest.described.compose import ServicesCluster
 from loadtest.described.description import TargetDescription
-from loadtest.described.file import RuntimeKind
 from loadtest.described.processes import ProcessesCluster
 from loadtest.described.runtime import DescribedCluster
+from loadtest.described.schema import RuntimeKind
 
 _KINDS: dict[RuntimeKind, type[DescribedCluster]] = {
     RuntimeKind.COMPOSE: ServicesCluster,
