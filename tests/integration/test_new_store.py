@@ -98,7 +98,7 @@ ADDED = {
 
 USE = """
 import json, os, sys
-from deploy.compose import members, override, setup
+from deploy.compose import override, services, setup
 from deploy.local.cluster import LocalCluster
 from deploy.redis import acl
 from deploy.spec import ClusterError, ClusterSpec, StoreKind
@@ -120,7 +120,7 @@ print(json.dumps({
     "user": client.get("/me").json["user"],
     "documented": "`MONGO_URL`, `MONGO_URL_FILE`" in documentation(),
     "profile": override.make_variables(spec, 8080, "198.18.0")["COMPOSE_PROFILES"],
-    "services": members.store_services(spec),
+    "services": services.store_services(spec),
     "behind the fault proxy": override.make_override(spec, "198.18.0")["services"]["node"]["extra_hosts"],
     "local": local,
     "places of its variants": [list(each.places) for each in make_variants(()) if each.name == "mongo"],
