@@ -15,7 +15,7 @@ from loadtest.checker.phases import MarkedPhases
 from loadtest.checker.session import EndedSession, SessionChecker
 from loadtest.checker.sums import FOREVER
 from loadtest.checker.unsettled import OpenSessions, PhaseName, RecentEvents, find, tell
-from loadtest.history import End, Event, Header, Mark, Note, Op, OpOutcome, Probe, when
+from loadtest.history import RENEWALS, End, Event, Header, Mark, Note, Op, OpOutcome, Probe, when
 
 HORIZON = 30.0
 """Seconds: more than any request takes; the virtual users give up after 20."""
@@ -55,7 +55,9 @@ class Checker:
         self._sessions: dict[str, SessionChecker] = {}
         self._ended: dict[str, EndedSession] = {}
         self._accounts: dict[str, AccountChecker] = {}
-        self._count = 0  # of sessions
+        self._count = 0  # of sessions that somebody was logged in to
+        self._logged_in: set[str] = set()
+        """Those of them that are not over."""
         self._recent, self._open = RecentEvents(), OpenSessions()
         self._figures: dict[PhaseName, Figures] = defaultdict(figures)
         self._targets: dict[str, TargetProbes] = {}
@@ -75,6 +77,8 @@ class Checker:
                 if self._is_known(event):
                     self._session(event).add(event)
                     self._open.change(event.session)
+                    if event.action in RENEWALS and event.outcome is OpOutcome.OK:
+                        self._note_login(event.session)
                     if event.password or event.action in ENDS_OTHERS:
                         self._end_others(event)
             case Probe():
@@ -148,10 +152,11 @@ class Checker:
         if session is None:
             ended = self._ended.pop(name, None)
             if ended is None:
-                self._count += 1
                 session = SessionChecker(name, self._rules, op.account)
             else:
                 session = SessionChecker.from_ended(name, self._rules, op.account, ended)
+                if ended.names:
+                    self._logged_in.add(name)
             self._sessions[name] = session
             account = self._account(op.account)
             account.sessions.add(name)
@@ -159,6 +164,12 @@ class Checker:
                 if end.session != name:
                     session.end_elsewhere(end.change)
         return session
+
+    def _note_login(self, name: str) -> None:
+        """Count a session at its first login that was carried out: without one it can't be lost."""
+        if name not in self._logged_in:
+            self._logged_in.add(name)
+            self._count += 1
 
     def _account(self, name: str) -> AccountChecker:
         account = self._accounts.get(name)
@@ -203,6 +214,7 @@ class Checker:
         tell(session.end(), self._figures, self._phase)
         self._open.drop(session.name)
         self._ended[session.name] = session.remains()
+        self._logged_in.discard(session.name)
         del self._sessions[session.name]
         self._accounts[session.account].sessions.discard(session.name)
 

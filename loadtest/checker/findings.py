@@ -156,9 +156,10 @@ class Availability(msgspec.Struct, frozen=True, kw_only=True):
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
     """The findings of a history. `complete` is false for a truncated one: what was in flight when it ended is missing.
 
-    `sessions_lost` and `revived` count sessions, `updates_lost` counted requests, pieces in lists and emptied lists,
-    `stale_reads` and `crossed` answers, `misdirected` writes, `passwords_undone` logins. `examples` are some of each
-    kind, the earliest first. `notes` has the newest of each text.
+    `sessions` counts those that somebody was logged in to, `sessions_lost` and `revived` sessions, `updates_lost`
+    counted requests, pieces in lists and emptied lists, `stale_reads` and `crossed` answers, `misdirected` writes,
+    `passwords_undone` logins. `examples` are some of each kind, the earliest first. `notes` has the newest of each
+    text.
     """
 
     title: str

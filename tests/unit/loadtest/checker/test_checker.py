@@ -18,6 +18,14 @@ def test_sessions_are_judged_each_by_itself() -> None:
     assert (findings.sessions, findings.updates_lost, findings.sessions_lost) == (2, 1, 0)
 
 
+def test_only_sessions_that_somebody_was_logged_in_to_are_counted() -> None:
+    refused = Script("visitor-1", "alice", "visitor-1#1").op(Action.LOGIN, outcome=OpOutcome.FAIL, status=429)
+    failed = Script("visitor-1", "alice", "visitor-1#2").unknown(Action.LOGIN).look(user=None)
+    anonymous = Script("visitor-2", "bob", "visitor-2#1").look(user=None).visit(1)
+    twice = Script("visitor-3", "carol", "visitor-3#1").login(user="carol").look(user="carol").login(user="carol")
+    assert check([*refused.ops, *failed.ops, *anonymous.ops, *twice.ops]).sessions == 1
+
+
 def test_operations_are_counted_by_outcome_and_reason() -> None:
     script = Script().login().unknown(Action.VISIT).op(Action.LOOK, outcome=OpOutcome.FAIL, error="status 404")
     script.op(Action.VISIT, outcome=OpOutcome.FAIL, status=409)  # the session had been ended: no failure
@@ -140,7 +148,7 @@ def test_a_session_that_has_been_idle_is_still_judged(script: Script, found: dic
         checker.feed(op)
     findings = checker.findings()
     assert findings.total.found == found
-    assert findings.sessions == 2
+    assert findings.sessions == int(script.ops[0].action is Action.LOGIN), "once, and nobody else had logged in"
 
 
 def repeat(script: Script, action: Action, **changes: Any) -> Script:
