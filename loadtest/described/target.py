@@ -125,8 +125,8 @@ def find_lacks(file: TargetFile, name: str) -> dict[Kind | Sight, str]:
         lacks[Kind.EMPTYING_UNDONE] = f"{name} has no request {'add' if 'empty' in requests else 'empty'}"
     elif Sight.ADDS in unseen:
         lacks[Kind.EMPTYING_UNDONE] = unseen[Sight.ADDS]
-    if "logout" not in requests:
-        lacks[Kind.REVIVED] = f"{name} has no request logout"
+    if not {"logout", "end_others", "password"} & requests.keys():
+        lacks[Kind.REVIVED] = f"{name} has no request logout, end_others or password"
     if file.cookie_changes:
         lacks[Kind.MISDIRECTED] = f"{name}: the session's cookie changes with each answer"
     if len(unseen) == len(writes):  # no write is shown, and names alone tell sessions apart

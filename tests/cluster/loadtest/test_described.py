@@ -29,15 +29,18 @@ def test_experiments_on_a_target_do_not_judge_what_its_file_has_no_request_for(t
         assert result.findings.sessions_lost == result.findings.updates_lost == 0, "the store keeps all"
         claims = {one.claim: one for one in result.claims}
         unseen = claims["no logout is undone"]
-        assert (unseen.verdict, unseen.reason) == (Verdict.NOT_LOOKED_FOR, "shop.toml has no request logout")
+        assert (unseen.verdict, unseen.reason) == (
+            Verdict.NOT_LOOKED_FOR,
+            "shop.toml has no request logout, end_others or password",
+        )
         assert not [one for one in result.claims if "logout" in one.claim and one.holds]
         assert claims["the cluster is steady after the undo"].holds
         assert result.command.endswith("--users 12 --short")
     assert {one.claim: one for one in outage.claims}["writes are refused with an error"].holds
     shown = " ".join(done.stdout.split())
-    assert "not looked for: no logout is undone (shop.toml has no request logout)." in shown
+    assert "not looked for: no logout is undone (shop.toml has no request logout, end_others or password)." in shown
     page = (out / "report.html").read_text()
-    assert "Not looked for: no logout is undone (shop.toml has no request logout)." in page
+    assert "Not looked for: no logout is undone (shop.toml has no request logout, end_others or password)." in page
 
 
 def test_what_does_not_fit_is_refused_before_anything_starts(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ path = "/logout"
 [requests.look]
 path = "/"
 """
+LOGOUT = '[requests.logout]\npath = "/logout"\n'
 NAME, SIGN = 'user = { json = "/user" }\n', 'logged_in = { css = "a" }\n'
 COUNTER, ITEMS = 'counter = { json = "/count" }\n', 'items = { json = "/items" }\n'
 COUNT, ADD = '[requests.count]\npath = "/count"\n', '[requests.add]\npath = "/add"\nform = { item = "{item}" }\n'
@@ -99,6 +100,25 @@ def test_a_change_of_password_must_be_described(tmp_path: Path, requests: str, w
     file = tmp_path / "shop.toml"
     file.write_text(HEAD.replace("USERS", TWO) + NAME + requests)
     assert find_lacks(read_description(file).file, file.name).get(Kind.PASSWORD_UNDONE) == why
+
+
+@pytest.mark.parametrize(
+    ("requests", "is_lacking"),
+    [
+        (NAME, True),
+        (NAME + LOGOUT, False),
+        (NAME + PASSWORD, False),
+        (NAME + '[requests.end_others]\npath = "/others"\n', False),
+    ],
+)
+def test_a_logout_that_is_undone_needs_a_request_that_ends_sessions(
+    tmp_path: Path, requests: str, is_lacking: bool
+) -> None:
+    file = tmp_path / "shop.toml"
+    head, _, look = HEAD.replace("USERS", TWO).partition(LOGOUT)
+    file.write_text(head + look + requests)
+    why = find_lacks(read_description(file).file, file.name).get(Kind.REVIVED)
+    assert why == ("shop.toml has no request logout, end_others or password" if is_lacking else None)
 
 
 def test_a_write_that_is_not_shown_is_named_beside_the_verdict_on_the_other(tmp_path: Path) -> None:
