@@ -69,6 +69,9 @@ class BaseCluster(ABC):
     @abstractmethod
     def log_lines(self, name: str, count: int) -> tuple[str, ...]: ...
 
+    def exit_reason(self, _name: str) -> str:
+        return ""
+
     def start(self) -> None:
         if self._is_started():
             raise ClusterError("the cluster is running already")

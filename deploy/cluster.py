@@ -255,6 +255,9 @@ class Cluster(Protocol):
     def log_lines(self, name: str, count: int) -> tuple[str, ...]:
         """Return the last lines of a member's log, at most `count`, also of one that has ended."""
 
+    def exit_reason(self, name: str) -> str:
+        """Return how a member has ended: "exit status 3" or "killed by SIGKILL"; empty where that is not known."""
+
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *error: object) -> None: ...

@@ -105,6 +105,10 @@ class ComposeCluster(BaseCluster):
         self._find(name)
         return self._running_project().log_lines(self._container(name).id, count)
 
+    def exit_reason(self, name: str) -> str:
+        self._find(name)
+        return self._container(name).exit_reason
+
     def _is_started(self) -> bool:
         return self._project is not None
 

@@ -50,6 +50,8 @@ class Container:
     """It has ended, and the engine does not start it again."""
     restarts: int
     """How often the engine has started it again, by its restart policy."""
+    exit_reason: str
+    """How its main process has ended: "exit status 3", "out of memory"; empty while it runs."""
 
 
 class Engine:
@@ -218,7 +220,14 @@ def _parse_container(project: str, inspected: dict[str, Any]) -> Container:
         addresses=parse_addresses(project, inspected),
         has_exited=inspected["State"]["Status"] in {"exited", "dead"},
         restarts=inspected.get("RestartCount", 0),
+        exit_reason=_describe_end(inspected["State"]),
     )
+
+
+def _describe_end(state: Mapping[str, Any]) -> str:
+    if state["Status"] in STATES:
+        return ""
+    return "out of memory" if state.get("OOMKilled") else f"exit status {state.get('ExitCode', 0)}"
 
 
 def parse_addresses(project: str, inspected: Mapping[str, Any]) -> dict[str, str]:

@@ -158,6 +158,9 @@ class WatchedCluster:
     def log_lines(self, name: str, count: int) -> tuple[str, ...]:
         raise ClusterError(f"the log is the engine's: docker logs --tail {count} {self.container(name)}")
 
+    def exit_reason(self, _name: str) -> str:
+        return ""
+
     def scale(self, nodes: int) -> None:
         raise ClusterError(f"cannot scale to {nodes} nodes: {_NO_ENGINE}")
 

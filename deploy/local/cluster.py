@@ -123,6 +123,11 @@ class LocalCluster(BaseCluster):
     def log_lines(self, name: str, count: int) -> tuple[str, ...]:
         return read_last_lines(Path(self._find(name).log), count)
 
+    def exit_reason(self, name: str) -> str:
+        self._find(name)
+        process = self._process(name)
+        return process.exit_reason() if process.ended() else ""
+
     def _is_started(self) -> bool:
         return self._group is not None
 

@@ -57,6 +57,10 @@ class Breakable(ABC):
         """Return whether it is stopped by a signal."""
 
     @abstractmethod
+    def exit_reason(self) -> str:
+        """Return how it has ended: "killed by SIGKILL" or "exit status 3"; empty where only its parent knows."""
+
+    @abstractmethod
     def kill(self) -> None:
         """Send SIGKILL; return when all of it has ended."""
 
@@ -82,6 +86,11 @@ class Breakable(ABC):
         """Return when it has ended, after `timeout` seconds by SIGKILL."""
         if not holds_within(self.ended, timeout):
             self.kill()
+
+
+def describe_exit(status: int) -> str:
+    """Return a status of `subprocess`, negative after a signal, in words."""
+    return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
 
 
 class Process(Breakable):
@@ -119,8 +128,7 @@ class Process(Breakable):
 
     def exit_reason(self) -> str:
         """Return "killed by SIGKILL" or "exit status 3" of a process that has ended."""
-        status = self._popen.returncode
-        return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+        return describe_exit(self._popen.returncode)
 
     def log_tail(self) -> str:
         """Return its last error in one line, or else the last line of its log, or else its exit reason.

@@ -86,6 +86,9 @@ class ServicesCluster(DescribedCluster):
     def log_lines(self, name: str, count: int) -> tuple[str, ...]:
         return self._engine.log_lines(self._container(name).id, count)
 
+    def exit_reason(self, name: str) -> str:
+        return self._container(name).exit_reason
+
     def check(self) -> None:
         """Raise ClusterError for a service that the compose file does not have."""
         if not self.runtime.files:

@@ -16,7 +16,7 @@ import psutil
 
 from deploy import ClusterError, Member, MemberState, Role
 from deploy.files import read_last_lines
-from deploy.local.processes import Breakable, ProcessReaper
+from deploy.local.processes import Breakable, ProcessReaper, describe_exit
 from deploy.steps import run_all
 from deploy.waiting import holds_within
 from loadtest.described.description import TargetDescription
@@ -62,6 +62,10 @@ class FoundProcess(Breakable):
         holds_within(lambda: self.ended() and all(map(_has_ended, tree)), SECONDS_TO_STOP)
         while not self.ended():
             time.sleep(_POLL)
+
+    def exit_reason(self) -> str:
+        status = None if self._popen is None else self._popen.poll()
+        return "" if status is None else describe_exit(status)
 
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
@@ -159,6 +163,14 @@ class ProcessesCluster(DescribedCluster):
     def log_lines(self, name: str, count: int) -> tuple[str, ...]:
         self._find(name)
         return read_last_lines(self._log(name), count)
+
+    def exit_reason(self, name: str) -> str:
+        self._find(name)
+        if self._state_of(name) is not MemberState.ENDED:
+            return ""
+        if self._read_pid_file(name) is not None:
+            return "and something else has started it again"
+        return self._processes[name].exit_reason() if name in self._processes else ""
 
     def _start(self) -> None:
         self.check()

@@ -74,6 +74,10 @@ class DescribedCluster(ABC):
     def own_names(self) -> Mapping[str, str]:
         """Return the name of each member, and that in its own system; also of a system that does not run."""
 
+    def exit_reason(self, _name: str) -> str:
+        """Return how a member has ended; empty where that is not known."""
+        return ""
+
     def check(self) -> None:  # noqa: B027  # not every runtime has something to check
         """Raise ClusterError for what the file says of its system and is not so, before anything starts."""
 

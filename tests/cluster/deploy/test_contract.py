@@ -104,6 +104,8 @@ def test_no_read_fails_when_a_node_is_killed_and_restarted(cluster: Cluster) -> 
     cluster.kill("node-2")
     assert find_member(cluster, "node-2").state is MemberState.ENDED
     assert find_member(cluster, "node-2").pid is None
+    assert cluster.exit_reason("node-2") in {"killed by SIGKILL", "exit status 137"}
+    assert cluster.exit_reason("node-1") == ""
     assert served_by(cluster.url, 24) == {"node-1", "node-3"}
     cluster.restart("node-2")
     assert find_member(cluster, "node-2").state is MemberState.RUNNING

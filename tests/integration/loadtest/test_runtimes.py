@@ -412,6 +412,27 @@ def test_a_member_that_ends_while_the_others_start_is_said_at_once_with_its_last
     assert time.monotonic() - begin < 20, "start_timeout is 60 s"
 
 
+def test_how_a_member_ended_is_known_of_those_that_were_started(
+    tmp_path: Path, found: "subprocess.Popen[bytes]"
+) -> None:
+    short = "sh -c 'until test -e end; do sleep 0.05; done; exit 3'"
+    with ProcessesCluster(write_target(tmp_path, PROCESSES.replace(SLEEPER, short, 1))) as cluster:
+        assert cluster.exit_reason("node-1") == cluster.exit_reason("node-2") == ""
+        (tmp_path / "end").touch()
+        wait_until(lambda: state(cluster, "node-1") is MemberState.ENDED)
+        assert cluster.exit_reason("node-1") == "exit status 3"
+        found.kill()
+        found.wait()
+        assert (state(cluster, "node-2"), cluster.exit_reason("node-2")) == (MemberState.ENDED, "")
+        again = subprocess.Popen(["sleep", "60"])
+        (tmp_path / "web-b.pid").write_text(f"{again.pid}\n")
+        try:
+            assert cluster.exit_reason("node-2") == "and something else has started it again"
+        finally:
+            again.kill()
+            again.wait()
+
+
 class NotFound(http.server.BaseHTTPRequestHandler):
     """Answers every GET with 404."""
 
