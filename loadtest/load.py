@@ -1,22 +1,38 @@
 """A load test, an experiment without a fault: all users arrive, some seconds count, then the history is checked."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from deploy import Cluster, ClusterError, Member, MemberState, Role
 from deploy.files import write_json
 from loadtest.checker import Evidence, Findings, Kind, PhaseFigures, Row
 from loadtest.claims.availability import NO_FAILED_REQUEST
-from loadtest.claims.claim import UPDATES, Claim, ClaimResult, Lacks, Observed, Verdict, evaluate, worst
+from loadtest.claims.claim import (
+    UNAVAILABLE,
+    UPDATES,
+    Claim,
+    ClaimResult,
+    Lacks,
+    Observed,
+    Sight,
+    Verdict,
+    evaluate,
+    worst,
+)
 from loadtest.claims.data import NOTHING_LOST
+from loadtest.described.target import DescribedTarget
 from loadtest.evidence_requests import Behind, find_requests, tell
 from loadtest.experiment import ARRIVAL, Phase
 from loadtest.history import EventsOf, Op
 from loadtest.load_profile import LoadProfile
+from loadtest.operations import printable
 from loadtest.progress import Schedule, Status
 from loadtest.report.tables import BUSY_GENERATOR, MARKS, SATURATED, Column, Table, add_verdict, mark_grid
 from loadtest.results import HISTORY, record_figures
@@ -26,6 +42,22 @@ from loadtest.target import Target
 FORMAT = 2
 RESULT = "load.json"
 LOAD = "load"
+NO_LOGOUT = "no logout was carried out"
+_OF_PROXIES = (502, 504)
+_MANY = 10
+"""Failures from which on the answers of a proxy are explained."""
+
+
+class EndedMember(msgspec.Struct, frozen=True):
+    """A member of the cluster that ended under the load, and how: "has ended, exit status 3"."""
+
+    name: str
+    how: str
+    last_line: str
+    """Of its log; empty where it can't be read."""
+
+    def __str__(self) -> str:
+        return ": ".join(filter(None, (f"{self.name} {self.how}", self.last_line)))
 
 
 @dataclass(frozen=True)
@@ -40,6 +72,9 @@ class LoadResult:
     lacks: Lacks = field(default_factory=dict)
     requests: Mapping[Evidence, Behind] = field(default_factory=dict)
     """The requests behind the examples of the findings."""
+    ended: tuple[EndedMember, ...] = ()
+    hint: str = ""
+    """What explains the failures; empty for nothing."""
 
     @property
     def figures(self) -> PhaseFigures:
@@ -71,9 +106,70 @@ def run_load(
         runner.run(phase)
         url = target.url
         found = runner.finish().findings
+        ended = () if target.cluster is None else find_ended(target.cluster, runner.members)
+        hint = explain_failures(found.total, target)
     examples = [example for of_kind in found.examples.values() for example in of_kind]
     requests = find_requests(examples, EventsOf(folder / HISTORY, Op)) if examples else {}
-    return LoadResult(profile, seconds, url, dict(target.description), found, target.lacks, requests)
+    lacks = {**find_unsent(found), **target.lacks}
+    return LoadResult(profile, seconds, url, dict(target.description), found, lacks, requests, ended, hint)
+
+
+def find_ended(cluster: Cluster, before: Iterable[Member]) -> tuple[EndedMember, ...]:
+    """Return the members that do not run any more, or that something else has started again since `before`."""
+    with suppress(ClusterError):  # its engine does not answer any more
+        members = {one.name: one for one in cluster.members()}
+        ended = [(one, _find_end(cluster, one, members.get(one.name))) for one in before]
+        return tuple(
+            EndedMember(one.name + (f" ({one.own_name})" if one.own_name else ""), how, _last_line(cluster, one.name))
+            for one, how in ended
+            if how
+        )
+    return ()
+
+
+def _find_end(cluster: Cluster, before: Member, after: Member | None) -> str:
+    """Return how a member has ended; empty if it runs as before, or did not run then."""
+    if before.state is MemberState.ENDED:
+        return ""
+    if after is None:
+        return "is gone"
+    if after.state is MemberState.ENDED:
+        return ", ".join(filter(None, ("has ended", cluster.exit_reason(before.name))))
+    return "was started again by something else" if after.pid != before.pid else ""
+
+
+def _last_line(cluster: Cluster, name: str) -> str:
+    with suppress(ClusterError):
+        lines = [line.strip() for line in cluster.log_lines(name, 10) if line.strip()]
+        return printable(lines[-1]) if lines else "it printed nothing"
+    return ""
+
+
+def find_unsent(found: Findings) -> dict[Kind | Sight, str]:
+    """Return what a run has no operation for, with the reason."""
+    logouts = found.total.logouts + found.total.ends_of_others + found.revived
+    return {} if logouts else {Kind.REVIVED: NO_LOGOUT}
+
+
+def explain_failures(total: PhaseFigures, target: Target) -> str:
+    """Return what many answers of a proxy mean, in one sentence; empty unless the target is described by a file."""
+    if not isinstance(target, DescribedTarget):
+        return ""
+    counts = {status: _count_failures(total, status) for status in _OF_PROXIES}
+    with suppress(ClusterError):  # its engine does not answer any more
+        if target.cluster is not None and target.cluster.find(Role.PROXY):  # otherwise it may be the application's
+            counts[UNAVAILABLE] = max(_count_failures(total, UNAVAILABLE) - total.shed, 0)
+    if sum(counts.values()) < _MANY:
+        return ""
+    statuses = " or ".join(str(status) for status, count in sorted(counts.items()) if count)
+    return (
+        f"status {statuses}: an answer of the target's proxy. nginx leaves a server out for 10 s after one error, and "
+        'answers 502 to everything while all are out ("no live upstreams" in its error log)'
+    )
+
+
+def _count_failures(total: PhaseFigures, status: int) -> int:
+    return sum(count for what, count in total.failures.items() if what.endswith(f": status {status}"))
 
 
 def show_load(result: LoadResult) -> RenderableType:
@@ -83,6 +179,8 @@ def show_load(result: LoadResult) -> RenderableType:
     parts: list[RenderableType] = [Text(head, "bold"), Text(""), _requests(load).render(), Text(""), _verdicts(result)]
     if warning := find_bottleneck(load.generator_cpu, result.profile.processes):
         parts += [Text(""), Text(warning, "yellow")]
+    if result.ended:
+        parts += [Text(""), *(Text(str(one), "yellow") for one in result.ended)]
     return Group(*parts)
 
 
@@ -128,6 +226,8 @@ def _verdicts(result: LoadResult) -> RenderableType:
         failed += f", retried by the proxy {found.total.retried:,}"
     add_verdict(grid, "", result.lost, lost)
     add_verdict(grid, "", result.failed, failed)
+    if result.hint:
+        grid.add_row("", "", Text(result.hint, "dim"))
     for kind, examples in found.examples.items():
         grid.add_row("", "", Text(f"first {kind}: {examples[0].who}, {examples[0].what}", "dim"))
         if (behind := result.requests.get(examples[0])) is not None:
@@ -181,6 +281,7 @@ def write_load(folder: Path, result: LoadResult) -> None:
             name: {"verdict": claim.verdict, "reason": claim.reason}
             for name, claim in (("nothing lost", result.lost), ("no request failed", result.failed))
         },
+        "ended": result.ended,
         "history": HISTORY,
     }
     write_json(folder / RESULT, document)

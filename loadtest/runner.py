@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from deploy import Cluster, ClusterError, Role
+from deploy import Cluster, ClusterError, Member, Role
 from deploy.signals import uninterrupted
 from loadtest.checker import HORIZON, Findings
 from loadtest.checker.phases import END, FAULT, UNDO
@@ -89,6 +89,8 @@ class Runner:
         self._times: dict[str, float] = {}
         self._prober: Prober | None = None
         self._unsteady_after = ""
+        self.members: tuple[Member, ...] = ()
+        """As they were before the users came."""
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -98,6 +100,7 @@ class Runner:
             stack.enter_context(self._target)
             if self._target.cluster is not None:
                 self._target.cluster.wait_ready(READY_TIMEOUT)
+                self.members = self._target.cluster.members()
             if self._probes:
                 wait_steady(self._target, STEADY_TIMEOUT)
             self._generator = Generator(self._profile, self._target, self._folder)

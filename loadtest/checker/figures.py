@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from operator import add, itemgetter
 from typing import Self
 
+from loadtest.checker.account import ENDS_OTHERS
 from loadtest.checker.findings import Evidence, Kind, PhaseFigures, Row
 from loadtest.checker.session import added
 from loadtest.history import GAVE_UP, STOPPED, Action, Note, Op, OpOutcome
@@ -146,6 +147,7 @@ class Figures:
             self._counts["ok"] += 1
             self._counts["updates"] += added(event)[1]
             self._counts["logouts"] += event.action is Action.LOGOUT
+            self._counts["ends_of_others"] += event.action in ENDS_OTHERS
         if event.action is Action.LOGIN:
             self._counts["logins"] += 1
         if event.shed:
@@ -275,7 +277,7 @@ class AllFigures(Figures):
 
 _COUNTS = (
     *("ok", "fail", "unknown", "failed_gets", "failed_writes", "logins", "as_logged_in", "logged_out"),
-    *("logouts", "updates", "proxied", "retried", "shed"),
+    *("logouts", "ends_of_others", "updates", "proxied", "retried", "shed"),
 )
 
 

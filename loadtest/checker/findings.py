@@ -64,7 +64,8 @@ class PhaseFigures(msgspec.Struct, frozen=True, kw_only=True):
     `failures` counts them by request and reason. `as_logged_in` are the answers that show whether a user is logged in
     who must be; `logged_out` those among them that show they are not, and `users_logged_out` to how many users.
     `shed` of those that failed were a 503 with Retry-After: too much load, or a store out of reach.
-    `logouts` and `updates` were acknowledged; an update is a visit or a piece added to a list, as losses are counted.
+    `logouts`, `ends_of_others` and `updates` were acknowledged; a change of password ends the user's other sessions,
+    too. An update is a visit or a piece added to a list, as losses are counted.
     `proxied` tell what the proxy did (X-Upstream-Status), and `retried` of them were sent to a second node.
     `found` is what the answers of this phase prove to be wrong.
     `generator_cpu` is the share of one core that the load generator's busiest process used, as it noted on average;
@@ -83,6 +84,7 @@ class PhaseFigures(msgspec.Struct, frozen=True, kw_only=True):
     failures: dict[str, int] = {}
     logins: int = 0
     logouts: int = 0
+    ends_of_others: int = 0
     updates: int = 0
     as_logged_in: int = 0
     logged_out: int = 0

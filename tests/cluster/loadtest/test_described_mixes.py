@@ -46,6 +46,9 @@ def test_nobody_changes_a_password_without_a_request_for_it(tmp_path: Path) -> N
     users = {event.who.partition("-")[0] for event in read(out / HISTORY) if isinstance(event, Op)}
     assert "tabuser" in users
     assert "accountuser" not in users
+    printed = " ".join(done.stdout.split())
+    assert "logouts revived" not in printed, "nobody has logged out"
+    assert "○ not looked for: logout revived: no logout was carried out" in printed
 
 
 @pytest.mark.parametrize(

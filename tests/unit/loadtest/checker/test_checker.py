@@ -47,6 +47,12 @@ def test_acknowledged_updates_and_logouts_are_counted_as_losses_are() -> None:
     assert (total.updates, total.logouts) == (4, 1)
 
 
+def test_what_ends_the_other_sessions_of_a_user_is_counted_beside_logouts() -> None:
+    script = Script().login().op(Action.END_OTHERS).op(Action.PASSWORD, password=1, user="alice")
+    total = script.unknown(Action.END_OTHERS).op(Action.PASSWORD, outcome=OpOutcome.FAIL, refused=True).check().total
+    assert (total.logouts, total.ends_of_others) == (0, 2)
+
+
 def test_load_that_was_shed_is_counted_beside_the_failures() -> None:
     script = (
         Script().login().unknown(Action.VISIT).op(Action.LOOK, outcome=OpOutcome.UNKNOWN, error="status 503", shed=True)
