@@ -21,12 +21,11 @@ from loadtest.claims.claim import (
     ClaimResult,
     Lacks,
     Observed,
-    Sight,
     Verdict,
     evaluate,
     worst,
 )
-from loadtest.claims.data import NOTHING_LOST
+from loadtest.claims.data import NOTHING_LOST, find_unsent
 from loadtest.described.target import DescribedTarget
 from loadtest.evidence_requests import Behind, find_requests, tell
 from loadtest.experiment import ARRIVAL, Phase
@@ -42,7 +41,6 @@ from loadtest.target import Target
 FORMAT = 2
 RESULT = "load.json"
 LOAD = "load"
-NO_LOGOUT = "no logout was carried out"
 _OF_PROXIES = (502, 504)
 _MANY = 10
 """Failures from which on the answers of a proxy are explained."""
@@ -143,12 +141,6 @@ def _last_line(cluster: Cluster, name: str) -> str:
         lines = [line.strip() for line in cluster.log_lines(name, 10) if line.strip()]
         return printable(lines[-1]) if lines else "it printed nothing"
     return ""
-
-
-def find_unsent(found: Findings) -> dict[Kind | Sight, str]:
-    """Return what a run has no operation for, with the reason."""
-    logouts = found.total.logouts + found.total.ends_of_others + found.revived
-    return {} if logouts else {Kind.REVIVED: NO_LOGOUT}
 
 
 def explain_failures(total: PhaseFigures, target: Target) -> str:

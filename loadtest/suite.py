@@ -21,6 +21,7 @@ from loadtest.claims.claim import (
     not_looked_for,
     worst,
 )
+from loadtest.claims.data import find_unsent
 from loadtest.evidence_requests import ProofRequests, list_requests
 from loadtest.experiment import ARRIVAL, BEFORE, Case, Experiment, Phase, Place, make_case_name
 from loadtest.faults import NOTHING
@@ -155,6 +156,7 @@ class Suite:
         """Return the result of a run, and the signal that stopped it."""
         users = case.experiment.users or self.load.users
         requests: tuple[ProofRequests, ...] = ()
+        lacks: Lacks = {} if self.target is None else self.target.lacks
         try:
             weights = dict(case.experiment.weights)
             profile = LoadProfile(users=users, spawn_rate=users, wait=self.load.wait, mix=case.mix, weights=weights)
@@ -165,7 +167,8 @@ class Suite:
                 keep=experiment.kept_history, operations=experiment.operations,
             )  # fmt: skip
             run = run_phases(runner, self._phases(case), ends_at_loss=experiment.ends_at_loss)
-            claims = evaluate_run(case, run, folder / HISTORY, steady=self.probes, lacks=target.lacks)
+            lacks = {**find_unsent(run.findings), **lacks} if self.target else target.lacks
+            claims = evaluate_run(case, run, folder / HISTORY, steady=self.probes, lacks=lacks)
             requests = list_requests(run.findings, EventsOf(folder / HISTORY, Op, end_will_do=True))
             if run.stopped is not None:
                 claims = (*claims, not_enough("a signal stopped it").named("the run ends by itself"))
@@ -177,8 +180,8 @@ class Suite:
         result = make_result(case, run, claims, number, users, command)
         result = msgspec.structs.replace(result, requests=requests)
         if self.target is not None:
-            lacks = {str(what): why for what, why in self.target.lacks.items()}
-            result = msgspec.structs.replace(result, cluster=dict(self.target.description), lacks=lacks)
+            named = {str(what): why for what, why in lacks.items()}
+            result = msgspec.structs.replace(result, cluster=dict(self.target.description), lacks=named)
         return result, run.stopped if run else None
 
 

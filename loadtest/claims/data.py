@@ -3,13 +3,14 @@
 import math
 from collections.abc import Iterable
 
-from loadtest.checker import Kind
+from loadtest.checker import Findings, Kind
 from loadtest.claims.claim import (
     MIN_LOGINS,
     UNAVAILABLE,
     Claim,
     ClaimResult,
     Observed,
+    Sight,
     broken,
     holds,
     not_enough,
@@ -23,6 +24,14 @@ _RARELY = frozenset({Kind.PASSWORD_UNDONE, Kind.EMPTYING_UNDONE})
 """Losses that few loads can cause: the texts of claims do not name them."""
 _APART = "each node has sessions of its own"
 WRITES = frozenset(Action) - {Action.LOOK, Action.ACCOUNT, Action.LIST}
+
+NO_LOGOUT = "no logout was carried out"
+
+
+def find_unsent(found: Findings) -> dict[Kind | Sight, str]:
+    """Return what a run has no operation for, with the reason."""
+    logouts = found.total.logouts + found.total.ends_of_others + found.revived
+    return {} if logouts else {Kind.REVIVED: NO_LOGOUT}
 
 
 def nothing_lost(

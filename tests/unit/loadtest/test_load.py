@@ -11,9 +11,10 @@ from rich.console import Console
 from deploy import ClusterError, ClusterSpec, Member, MemberState, Role
 from loadtest.checker import Kind
 from loadtest.claims.claim import Verdict
+from loadtest.claims.data import find_unsent
 from loadtest.described.make_runtime import make_cluster
 from loadtest.described.target import DescribedTarget
-from loadtest.load import LOAD, LoadResult, explain_failures, find_ended, find_unsent, show_load
+from loadtest.load import LOAD, LoadResult, explain_failures, find_ended, show_load
 from loadtest.load_profile import LoadProfile
 from loadtest.target import ClusterTarget
 from tests.support.described import write_target
