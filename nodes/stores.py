@@ -1,4 +1,4 @@
-"""The stores of a node, made from its settings, and their tables."""
+"""The stores of a node, made from its settings, and their tables. A new kind of store belongs into `store_kinds.py`."""
 
 from __future__ import annotations
 

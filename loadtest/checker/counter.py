@@ -1,4 +1,5 @@
-"""A counter that several clients increase and reset at the same time: which values may each of them be shown?
+"""A counter that several clients increase and reset at the same time: which values may each of them be shown? (What is
+lost is counted in `figures.py`.)
 
 Visits are such a counter, and so is the quantity of each item in a cart. Only real time orders operations: one that
 ended before another started came first; of two that overlap either may have come first. An operation that ended as

@@ -12,7 +12,6 @@ from loadtest.faults.machines import (
 )
 from loadtest.faults.members import KILL_STORE, PAUSE_STORE, kill, move, pause
 from loadtest.faults.network import BLACKHOLE, STORE_DOWN, bad_answers, cut_off_primary, cuts, latency
-from loadtest.faults.processes import KILL_PROXY_WORKER, ONE_CORE, kill_workers
 from loadtest.faults.store import (
     DISCONNECT_REPLICAS,
     FAILOVER,
@@ -22,6 +21,7 @@ from loadtest.faults.store import (
     fill_store_to,
     pause_primary,
 )
+from loadtest.faults.within_members import KILL_PROXY_WORKER, ONE_CORE, kill_workers
 
 __all__ = [
     "BLACKHOLE",

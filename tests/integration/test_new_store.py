@@ -84,7 +84,7 @@ ADDED = {
     <<: *database
     profiles: [mongo]
     image: mongo:8
-    command: [mongod, --bind_ip_all]
+    command: [mongod, --bind_ip_all]  # and something that makes the user node, as mysql's entrypoint does
     volumes: ["database-secrets:/cluster/database:ro", "mongo-data:/data/db"]
     healthcheck:
       <<: *check
