@@ -114,15 +114,16 @@ def run_load(
 
 def find_ended(cluster: Cluster, before: Iterable[Member]) -> tuple[EndedMember, ...]:
     """Return the members that do not run any more, or that something else has started again since `before`."""
-    with suppress(ClusterError):  # its engine does not answer any more
+    try:
         members = {one.name: one for one in cluster.members()}
-        ended = [(one, _find_end(cluster, one, members.get(one.name))) for one in before]
-        return tuple(
-            EndedMember(one.name + (f" ({one.own_name})" if one.own_name else ""), how, _last_line(cluster, one.name))
-            for one, how in ended
-            if how
-        )
-    return ()
+    except ClusterError:  # its engine does not answer any more
+        return ()
+    ended = [(one, _find_end(cluster, one, members.get(one.name))) for one in before]
+    return tuple(
+        EndedMember(one.name + (f" ({one.own_name})" if one.own_name else ""), how, _last_line(cluster, one.name))
+        for one, how in ended
+        if how
+    )
 
 
 def _find_end(cluster: Cluster, before: Member, after: Member | None) -> str:
@@ -132,7 +133,10 @@ def _find_end(cluster: Cluster, before: Member, after: Member | None) -> str:
     if after is None:
         return "is gone"
     if after.state is MemberState.ENDED:
-        return ", ".join(filter(None, ("has ended", cluster.exit_reason(before.name))))
+        how = ""
+        with suppress(ClusterError):  # it has just been removed
+            how = cluster.exit_reason(before.name)
+        return f"has ended, {how}" if how else "has ended"
     return "was started again by something else" if after.pid != before.pid else ""
 
 
@@ -155,8 +159,8 @@ def explain_failures(total: PhaseFigures, target: Target) -> str:
         return ""
     statuses = " or ".join(str(status) for status, count in sorted(counts.items()) if count)
     return (
-        f"status {statuses}: an answer of the target's proxy. nginx leaves a server out for 10 s after one error, and "
-        'answers 502 to everything while all are out ("no live upstreams" in its error log)'
+        f"status {statuses}: probably an answer of the target's proxy. nginx leaves a server out for 10 s after one "
+        'error, and answers 502 to everything while all are out ("no live upstreams" in its error log)'
     )
 
 

@@ -73,8 +73,8 @@ class Answer:
     """How an operation ended, and the values that its answer shows (UNSET: not shown).
 
     `user` None: no user is logged in. `error` is the failure as HTTP; empty: none. `refused`: it is a login, and the
-    reason why it failed can only be the password. `then` are the requests of a look that follows, such as that of the
-    page which a write redirects to: what it shows is not the write's own answer.
+    application refused the password, as far as the answer tells. `then` are the requests of a look that follows, such
+    as that of the page which a write redirects to: what it shows is not the write's own answer.
     """
 
     outcome: OpOutcome

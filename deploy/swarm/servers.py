@@ -76,8 +76,8 @@ class SwarmProxy:
         changed: list[TaskContainer] = []
         try:
             for container in self.running():
-                self.install_in(container)
                 changed.append(container)
+                self.install_in(container)
         except ClusterError:
             self._installed = before
             for container in changed:

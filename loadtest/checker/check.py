@@ -55,9 +55,8 @@ class Checker:
         self._sessions: dict[str, SessionChecker] = {}
         self._ended: dict[str, EndedSession] = {}
         self._accounts: dict[str, AccountChecker] = {}
-        self._count = 0  # of sessions that somebody was logged in to
         self._logged_in: set[str] = set()
-        """Those of them that are not over."""
+        """Sessions that somebody was logged in to: others can't be lost."""
         self._recent, self._open = RecentEvents(), OpenSessions()
         self._figures: dict[PhaseName, Figures] = defaultdict(figures)
         self._targets: dict[str, TargetProbes] = {}
@@ -78,7 +77,7 @@ class Checker:
                     self._session(event).add(event)
                     self._open.change(event.session)
                     if event.action in RENEWALS and event.outcome is OpOutcome.OK:
-                        self._note_login(event.session)
+                        self._logged_in.add(event.session)
                     if event.password or event.action in ENDS_OTHERS:
                         self._end_others(event)
             case Probe():
@@ -126,7 +125,7 @@ class Checker:
                 name: Figures.merge(figures for phase, figures in parts if phase == name).result(seconds)
                 for name, seconds in self._marked.seconds(max(self._last, 0.0)).items()
             },
-            sessions=self._count,
+            sessions=len(self._logged_in),
             sessions_lost=total.found[Kind.SESSION_LOST],
             users_lost=len(total.users_lost),
             updates_lost=total.found[Kind.UPDATE_LOST] + total.found[Kind.EMPTYING_UNDONE],
@@ -155,8 +154,6 @@ class Checker:
                 session = SessionChecker(name, self._rules, op.account)
             else:
                 session = SessionChecker.from_ended(name, self._rules, op.account, ended)
-                if ended.names:
-                    self._logged_in.add(name)
             self._sessions[name] = session
             account = self._account(op.account)
             account.sessions.add(name)
@@ -164,12 +161,6 @@ class Checker:
                 if end.session != name:
                     session.end_elsewhere(end.change)
         return session
-
-    def _note_login(self, name: str) -> None:
-        """Count a session at its first login that was carried out: without one it can't be lost."""
-        if name not in self._logged_in:
-            self._logged_in.add(name)
-            self._count += 1
 
     def _account(self, name: str) -> AccountChecker:
         account = self._accounts.get(name)
@@ -214,7 +205,6 @@ class Checker:
         tell(session.end(), self._figures, self._phase)
         self._open.drop(session.name)
         self._ended[session.name] = session.remains()
-        self._logged_in.discard(session.name)
         del self._sessions[session.name]
         self._accounts[session.account].sessions.discard(session.name)
 

@@ -1,9 +1,9 @@
-"""A counter that several clients increase and reset at the same time: which values may each of them be shown? (What is
-lost is counted in `figures.py`.)
+"""A counter that several clients increase and reset at the same time: which values may each of them be shown?
 
-Visits are such a counter, and so is the quantity of each item in a cart. Only real time orders operations: one that
-ended before another started came first; of two that overlap either may have come first. An operation that ended as
-unknown happened at any time after it started, or never. So each value that is shown has bounds:
+Visits are such a counter, and so is the quantity of each item in a cart. (Losses are counted in `figures.py`.) Only
+real time orders operations: one that ended before another started came first; of two that overlap either may have come
+first. An operation that ended as unknown happened at any time after it started, or never. So each value that is shown
+has bounds:
 
 - it holds at least what was acknowledged before it was asked for (and not reset since), and at least what an earlier
   answer showed, plus what was acknowledged in between;

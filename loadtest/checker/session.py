@@ -181,7 +181,7 @@ class SessionChecker:
                 continue
             if op.outcome is OpOutcome.UNKNOWN or renewed:
                 self._add_reset(op.started, FOREVER)
-            elif self._rules.login_empties:
+            elif self._rules.login_empties and op.action is Action.LOGIN:
                 self._add_reset(op.started, op.ended)
             if op.outcome is OpOutcome.OK:
                 self._end_loss(op.ended)

@@ -159,9 +159,10 @@ def _run(comparison: Comparison, console: Console) -> int:
 def check(file: Path) -> None:
     """Send each request of FILE, in the order of a visit.
 
-    A request has the name of its key in [requests]: look, login, look, count twice, read, add, look, empty, logout,
-    look, and a write. Where FILE has them, account and sessions come twice, as a visitor and as a user; password
-    changes the password, and changes it back; end_others ends the session of another browser.
+    A request has the name of its key in [requests]: look, login, look, count twice, read, add, look, login and
+    look again, empty, look, logout, look, and a write. Where FILE has them, account and sessions come twice, as a
+    visitor and as a user; password changes the password, and changes it back; end_others ends the session of another
+    browser.
 
     The servers that [runtime] starts are ended afterwards. The table has each request, its answer and what that shows.
     Below it are the mistakes, each with its line in FILE, and what can't be found on this target: without a counter or

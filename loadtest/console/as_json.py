@@ -19,4 +19,5 @@ def read_posted(kind: type[T], what: str) -> T:
 
 
 def answer(value: Any) -> flask.Response:
+    """Return a value that msgspec can encode as the response."""
     return flask.Response(msgspec.json.encode(value), mimetype="application/json")

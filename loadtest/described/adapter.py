@@ -2,6 +2,7 @@
 
 import http.client
 import random
+import re
 from collections.abc import Generator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -37,8 +38,9 @@ MOST_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _KEEP_METHOD = frozenset({307, 308})
 _REFUSED = "the login is refused"
-_REFUSALS = frozenset({400, 401, 403, 422})
-"""Statuses of refused logins, beside those of the login's page."""
+_REFUSALS = frozenset({200, 400, 401, 403, 422})
+"""Statuses of refused logins."""
+_PASSWORD_FIELD = re.compile(rb"type\s*=\s*[\"']?password", re.IGNORECASE)
 _READS = frozenset({Action.LOOK, Action.ACCOUNT, Action.LIST})
 
 
@@ -184,7 +186,7 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True, dict=Tru
             if moved and action not in _READS | {Action.LOGIN}:
                 # Some applications carry a write out and answer 307, where 303 would be right.
                 return Answer(OpOutcome.UNKNOWN, error=f"{complaint}, repeated as {request.method} {request.path}")
-            is_refused = action is Action.LOGIN and (status < 400 or status in _REFUSALS)
+            is_refused = action is Action.LOGIN and self._is_refusal(prepared.spec, response, path)
             return Answer(OpOutcome.FAIL, error="" if may_fail else complaint, refused=is_refused)
         shows = prepared.shows
         redirected = path is not None and spec.follow
@@ -205,6 +207,17 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True, dict=Tru
             error = answer.error and f"it leads to {printable(path or '')}, which shows nobody: refused, or lost"
             answer = Answer(OpOutcome.UNKNOWN, error=error)  # it may have been carried out
         return answer
+
+    def _is_refusal(self, login: RequestSpec, response: Response, path: str | None) -> bool:
+        """Return whether the application itself refuses a login: with the form again, JSON, or the way back to it. What
+        a proxy answers, such as a page about maintenance or too many requests, is none of them."""
+        if path is not None:
+            pages = (login.path, login.page, self.csrf.page)
+            return any(page is not None and is_same_page(path, as_sent(page)) for page in pages)
+        if response.status not in _REFUSALS:
+            return False
+        is_json = response.status >= 400 and any("json" in one for one in response.header("Content-Type"))
+        return is_json or _PASSWORD_FIELD.search(response.body) is not None
 
     def _repeat(self, request: Request, response: Response) -> Generator[Request, Response, tuple[Request, Response]]:
         """Repeat a write until it reaches what carries it out. Return the last request with its answer. Raises

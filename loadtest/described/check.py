@@ -1,9 +1,11 @@
 """The check of a target's file: each request once, in the order of a visit, and what the answers show."""
 
+import http.client
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET, UnsetType
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
 _MOST_COOKIES = 5
 _SAME_SESSION = "where each answer brings one of the same session, give cookie_changes = true"
-_VISITS = 3
+_VISITS, _TRIES = 3, 6
 
 
 def check_target(target: "DescribedTarget") -> TargetCheck:
@@ -50,7 +52,7 @@ def check_target(target: "DescribedTarget") -> TargetCheck:
             except TargetError as error:
                 found.mistakes.append(str(error))
         visit = Visit(target, found)
-        visit.make()
+        _make(visit)
         found.hints += find_hints(visit)
     return found
 
@@ -63,13 +65,22 @@ def find_misread(target: "DescribedTarget") -> list[str]:
     lines: list[str] | None = None
     with answering(target.url, certificate_hint(target.described)):
         for _ in range(_VISITS):
-            Visit(target, found := TargetCheck()).make()
+            _make(Visit(target, found := TargetCheck()))
             if found.left:
                 return found.left  # the next visit would find other things because of it
             lines = found.misread if lines is None else [line for line in lines if line in found.misread]
             if not lines:
                 break
     return lines or []
+
+
+def _make(visit: "Visit") -> None:
+    """Make a visit. One that left something changed says that, and not that nothing answers."""
+    try:
+        visit.make()
+    except (OSError, http.client.HTTPException):
+        if not visit.found.left:
+            raise
 
 
 class Visit:
@@ -82,6 +93,7 @@ class Visit:
         self._counter: int | None = None  # what it should be
         self._item = f"check {secrets.token_hex(3)}"
         self._added = False
+        self.declined = ""  # why a user who is logged in was not logged in again
         self.is_kept = False  # whether the values were there after another login
         self.redirects = False  # whether look redirects a user who is logged in
         self.changed = False  # whether an answer between login and logout brought another value of the cookie
@@ -123,11 +135,17 @@ class Visit:
             self._write_after_logout()
 
     def _log_in_again(self, name: str, later: RequestSpec) -> None:
-        """Log in with the same browser, and look whether the session's values are still there."""
+        """Log in with the same browser, and look whether the session's values are still there.
+
+        Many applications send a user who is logged in away from the login, and then nothing is looked at.
+        """
         if not self.is_clean:  # something else may have emptied it
             return
-        self.step("login", self.target.adapter.requests.login, self._judge_login)
-        self.step(name, later, self._judge_kept)
+        answer = self._send(Operation(Action.LOGIN), self.browser, self.password).answer
+        if answer.outcome is OpOutcome.OK:
+            self.step(name, later, self._judge_kept)
+        else:
+            self.declined = answer.error
 
     @property
     def is_clean(self) -> bool:
@@ -136,13 +154,28 @@ class Visit:
 
     def look(self, browser: Browser) -> str | UnsetType | None:
         """Return the user whom a browser shows."""
-        return send(self.target, Operation(Action.LOOK), self.account, self.password, browser).answer.user
+        return self._send(Operation(Action.LOOK), browser, self.password).answer.user
 
     def log_in(self, password: str) -> Browser | None:
-        """Log in with another browser; return None if the password is refused."""
-        browser = make_browser(self.target)
-        answer = send(self.target, Operation(Action.LOGIN), self.account, password, browser).answer
-        return browser if answer.outcome is OpOutcome.OK else None
+        """Log in with another browser; return None if no login was accepted. One that may have failed for another
+        reason than its password is repeated."""
+        for _ in range(_TRIES):
+            browser = make_browser(self.target)
+            with suppress(ConnectionError, http.client.HTTPException):
+                reply = self._send(Operation(Action.LOGIN), browser, password)
+                if reply.answer.outcome is OpOutcome.OK:
+                    return browser
+                if reply.answer.refused or reply.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS}:
+                    return None
+        return None
+
+    def change_password(self, browser: Browser, old: str, new: str) -> None:
+        """Change the password without a step; whether it was changed, a login shows."""
+        with suppress(ConnectionError, http.client.HTTPException):
+            self._send(Operation(Action.PASSWORD, new_password=new), browser, old)
+
+    def _send(self, operation: Operation, browser: Browser, password: str) -> Reply:
+        return send(self.target, operation, self.account, password, browser)
 
     def _write_after_logout(self) -> None:
         """Send a write with the cookie from before the logout: its answer must say that nobody is logged in."""
@@ -270,6 +303,8 @@ class Visit:
 
     def _judge_kept(self, reply: Reply) -> str:
         """Judge the values after another login."""
+        if complaint := self._judge_name(reply):
+            return complaint
         counter, items = reply.answer.visits, reply.answer.cart
         lost = [f"the counter is {counter}"] if counter is not UNSET and counter < (self._counter or 0) else []
         if items is not UNSET and self._added and self._item not in items:
@@ -278,7 +313,7 @@ class Visit:
         if lost:
             self._counter, self._added = 0 if counter is UNSET else counter, False
         if not lost or self.target.adapter.login_empties:
-            return self._judge_name(reply)
+            return ""
         what = f"{' and '.join(lost)} after another login"
         return Misread(f"{what}: where a login begins with an empty session, give login_empties = true")
 

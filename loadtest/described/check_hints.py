@@ -37,6 +37,9 @@ def find_hints(visit: "Visit") -> Iterator[str]:
     if file.url.startswith("http:") and any(_has_secure(reply, file.cookie) for reply in visit.replies):
         why = "over http browsers send it to localhost at most"
         yield f"cookie: {file.cookie} is Secure; {why}: give url with https"
+    if visit.declined:
+        what = f"a user who is logged in can't log in again ({visit.declined})"
+        yield f"login: {what}, which users of the mixes tabs and browsers do"
     if visit.redirects:
         why = "probes follow nothing and count 200 alone"
         yield f"look: it redirects a logged-in user; {why}: give the path of the page itself"

@@ -33,7 +33,7 @@ from loadtest.described.schema import (
     templates,
 )
 from loadtest.described.toml import Place, TomlDocument
-from loadtest.described.unused_keys import find_idle_keys
+from loadtest.described.unused_keys import find_unused_keys
 from loadtest.operations import ADDRESS, is_address
 from proxy.settings import did_you_mean
 
@@ -77,7 +77,7 @@ def read_description(path: Path) -> TargetDescription:
     """Read and check a file. Raises DescriptionError with one line for each mistake."""
     document = TomlDocument(path)
     file = document.convert(TargetFile)
-    for place, what in (*_find_mistakes(file, path), *find_idle_keys(file, document.values)):
+    for place, what in (*_find_mistakes(file, path), *find_unused_keys(file, document.values)):
         document.complain(place, what)
     document.check()
     return TargetDescription(path, file, document)

@@ -169,7 +169,7 @@ class ProcessesCluster(DescribedCluster):
         if self._state_of(name) is not MemberState.ENDED:
             return ""
         if self._read_pid_file(name) is not None:
-            return "and something else has started it again"
+            return "and was started again by something else"
         return self._processes[name].exit_reason() if name in self._processes else ""
 
     def _start(self) -> None:

@@ -12,7 +12,7 @@ _OF_SESSION = {"counter": "counter", "items": "list"}
 _OF_ANSWERS = ("user", "logged_in", *_OF_SESSION)
 
 
-def find_idle_keys(file: TargetFile, values: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+def find_unused_keys(file: TargetFile, values: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
     """Yield each with the reason. `values` are those that the text of the file has: defaults are not mistakes."""
     if not file.url.startswith("https:"):
         for key in ("authority", "insecure"):

@@ -78,8 +78,8 @@ class Op(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
 
     `user`, `visits`, `cart` are what the answer shows, UNSET where it does not show it (user None: no user is
     logged in). `replaced`: the answer brought another session's cookie than the one sent; UNSET if none was sent.
-    `shed`: the answer was a 503 with Retry-After. `refused`: a login whose password was refused for certain; a login
-    with status 401 is one, too.
+    `shed`: the answer was a 503 with Retry-After. `refused`: a login whose password the application
+    refused, as far as the answer tells; a login with status 401 is one, too.
 
     `expected_…` are the expectations of the virtual user, and `found` its own conclusion. They are UNSET and empty
     where other clients use the session too, so that the user cannot know. The checker reads none of them.

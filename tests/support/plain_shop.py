@@ -47,6 +47,8 @@ class PlainShop:
     keeps_list: bool = False  # emptying the list changes nothing
     refuses_old_passwords: bool = False  # none that the user ever had
     checks_token: bool = True
+    login_for_guests: bool = False  # a user who is logged in is sent away from the login
+    busy_login: int = 0  # the login of this number is answered with 503
     most_logins: int = 1_000_000  # others are answered with 429
 
     def __post_init__(self) -> None:
@@ -97,7 +99,7 @@ class PlainShop:
             if request.environ["visit"] is None:
                 answer = secrets.token_hex()
                 self.visits[answer] = visit = Visit()
-            page = Response(show(visit, "<form method=post><input name=name><input name=word></form>"))
+            page = Response(show(visit, "<form method=post><input name=name><input name=word type=password></form>"))
             page.set_cookie("theme", "dark")
             if answer is not None:
                 page.set_cookie("sid", answer, httponly=True)
@@ -111,12 +113,16 @@ class PlainShop:
         @app.post("/login")
         def login() -> Any:
             self.logins += 1
+            if self.login_for_guests and here().user is not None:
+                return redirect("/")
+            if self.logins == self.busy_login:
+                return Response("busy", 503)
             if self.logins > self.most_logins:
                 return Response("too many logins", 429)
             word = request.form["word"]
             is_old = self.keeps_old_password and word in self.old_passwords
             if self.users.get(request.form["name"]) != word and not is_old:
-                return show(here(), "<p class=error>Unknown user or wrong password.</p>")
+                return show(here(), "<p class=error>Unknown user or wrong password.</p><input name=word type=password>")
             with self.lock:
                 old = self.visits.pop(request.cookies.get("sid", ""), Visit())
                 key = secrets.token_hex()

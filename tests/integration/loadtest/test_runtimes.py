@@ -427,7 +427,7 @@ def test_how_a_member_ended_is_known_of_those_that_were_started(
         again = subprocess.Popen(["sleep", "60"])
         (tmp_path / "web-b.pid").write_text(f"{again.pid}\n")
         try:
-            assert cluster.exit_reason("node-2") == "and something else has started it again"
+            assert cluster.exit_reason("node-2") == "and was started again by something else"
         finally:
             again.kill()
             again.wait()

@@ -41,7 +41,7 @@ def test_a_check_shows_each_request_of_a_visit_in_80_columns(tmp_path: Path) -> 
     assert status == 0, printed
     names = [line.split()[1] for line in printed.splitlines() if line.startswith("✓")]
     assert names[:8] == ["look", "login", "look", "count", "count", "read", "add", "read"]
-    assert names[8:] == ["login", "read", "logout", "look", "count"]
+    assert names[8:] == ["read", "logout", "look", "count"]
     for text in ("302 /welcome, 302", "counter 2, 1 item", "nobody", "All answers are as described."):
         assert text in printed
     assert "emptying undone: shop.toml has no request empty" in printed
@@ -77,6 +77,22 @@ def test_a_login_that_begins_with_an_empty_session_has_to_be_described(tmp_path:
     assert status == 0, printed
     status, printed = check(tmp_path, PlainShop(), described)
     assert (status, "login_empties: another login kept the values" in printed) == (0, True)
+
+
+def test_an_application_may_send_users_who_are_logged_in_away_from_its_login(tmp_path: Path) -> None:
+    status, printed = check(tmp_path, PlainShop(login_for_guests=True), WITH_ACCOUNT)
+    assert status == 0, printed
+    assert "a user who is logged in can't log in again (redirects to /, and not to /welcome)" in " ".join(
+        printed.split()
+    )
+
+
+@pytest.mark.parametrize("number", range(2, 10))
+def test_the_password_is_put_back_although_one_login_fails(tmp_path: Path, number: int) -> None:
+    _, printed = check(tmp_path, shop := PlainShop(busy_login=number), WITH_ACCOUNT)
+    assert set(shop.users.values()) == {"a secret & more"}
+    assert "has the password" not in printed
+    assert shop.changes == (0 if number == 3 else 2), "without the login of the visit there is no change"
 
 
 def test_an_emptied_list_that_is_full_is_one_line(tmp_path: Path) -> None:

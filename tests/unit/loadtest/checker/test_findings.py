@@ -501,6 +501,8 @@ def test_where_a_login_empties_the_session_its_values_are_no_lost_updates() -> N
     assert script.found(login_empties=True) == CLEAN
     assert script.found() == {Kind.UPDATE_LOST: 2}
     assert script.visit(2).look(visits=1).found(login_empties=True) == UPDATE, "since the login"
+    change = new().visit(1).op(Action.PASSWORD, password=2).look(visits=0)
+    assert change.found(login_empties=True) == UPDATE, "a change of password empties nothing"
 
 
 def test_the_values_of_an_expired_session_are_no_lost_updates() -> None:

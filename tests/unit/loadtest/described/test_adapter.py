@@ -281,23 +281,29 @@ def test_requests_of_an_account_and_writes_in_conflict_are_judged_by_the_file(
     assert talk(to, action, scripted, browser=known())[1] == answer
 
 
+LOGIN_PAGE = b"<form><input name=name><input type='password' name=word></form>"
+JSON = {"Content-Type": "application/json"}
 FORM_LOGIN: dict[str, Any] = {"path": "/login", "form": {"name": "{user}", "word": "{password}"}}
 
 
 @pytest.mark.parametrize(
     ("login", "scripted", "refused"),
     [
-        ({"redirect": "/welcome"}, (200, {}, FORM), True),
+        ({"redirect": "/welcome"}, (200, {}, LOGIN_PAGE), True),
+        ({"redirect": "/welcome"}, (200, {}, b"<h1>Down for maintenance</h1>"), False),
         ({"redirect": "/welcome"}, (302, {"Location": "/login"}, b""), True),
-        ({"status": 302}, (200, {}, FORM), True),
+        ({"redirect": "/welcome"}, (302, {"Location": "/maintenance"}, b""), False),
+        ({"status": 302}, (403, {}, LOGIN_PAGE), True),
+        ({"status": 302}, (403, {}, b"Forbidden"), False),
+        ({"status": 302}, (403, JSON, b'{"error":"no"}'), True),
+        ({"status": 302}, (422, JSON, b'{"error":"no"}'), True),
+        ({"status": 302}, (404, JSON, b'{"error":"no"}'), False),
+        ({"status": 302}, (429, JSON, b'{"error":"no"}'), False),
+        ({"status": 302}, (409, JSON, b'{"error":"no"}'), False),
         ({"status": 200}, (401, {}, b""), True),
         ({"user": {"css": "#user"}}, (302, {"Location": "/login"}, b""), True),
-        ({"redirect": "/welcome"}, (429, {}, b""), False),
-        ({"redirect": "/welcome"}, (422, {}, b""), True),
-        ({"redirect": "/welcome"}, (404, {}, b""), False),
-        ({"redirect": "/welcome"}, (409, {}, b""), False),
         ({"redirect": "/welcome"}, (302, {"Location": "/welcome"}, b""), False),
-        ({"redirect": "/welcome"}, (500, {}, b""), False),
+        ({"redirect": "/welcome"}, (500, {}, LOGIN_PAGE), False),
         ({"user": {"css": "#user"}}, (302, {"Location": "/other"}, b""), False),
     ],
 )
