@@ -143,7 +143,7 @@ ready = "test -e up"
 
 
 NO_PORT = "sh -c 'echo no port >&2' &"
-STATE = 'state = "touch seen; cat state || echo running"'
+STATE = 'state = "cat state || echo running; touch seen"'  # read first: it ends as soon as it was seen to run
 UNTIL_SEEN = "for n in $(seq 500); do test -e seen && break; sleep 0.02; done"
 ENDS = f"echo running > state; rm -f seen; ({UNTIL_SEEN}; echo no port; echo ended > state) &"
 BOTH = f'{STATE}\nlog = "echo no port"'
