@@ -38,6 +38,7 @@ MOST_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _KEEP_METHOD = frozenset({307, 308})
 _REFUSED = "the login is refused"
+REFUSED_OR_LOST = "refused, or lost"
 _REFUSALS = frozenset({200, 400, 401, 403, 422})
 """Statuses of refused logins."""
 _PASSWORD_FIELD = re.compile(rb"type\s*=\s*[\"']?password", re.IGNORECASE)
@@ -204,7 +205,7 @@ class DescribedAdapter(msgspec.Struct, frozen=True, omit_defaults=True, dict=Tru
         else:
             answer = self._read(spec, operation, account, Page(last), logged_out=logged_out)
         if redirected and action is Action.LOGIN and answer.outcome is OpOutcome.FAIL:
-            error = answer.error and f"it leads to {printable(path or '')}, which shows nobody: refused, or lost"
+            error = answer.error and f"it leads to {printable(path or '')}, which shows nobody: {REFUSED_OR_LOST}"
             answer = Answer(OpOutcome.UNKNOWN, error=error)  # it may have been carried out
         return answer
 

@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 
 from loadtest.browser import Browser
 from loadtest.conversation import NO_COOKIE, Conversation
-from loadtest.described.adapter import REDIRECTS
+from loadtest.described.adapter import REDIRECTS, REFUSED_OR_LOST
 from loadtest.described.check_account import check_end_others, check_password
 from loadtest.described.check_hints import find_hints
 from loadtest.described.check_steps import (
@@ -370,9 +370,10 @@ class Visit:
 
 def _describe_error(reply: Reply, error: str) -> str:
     """Return what is wrong with a reply. An answer that the target did not give at that moment is nothing of the file,
-    nor is one for nobody."""
+    nor is one for nobody, or a login that was refused or lost."""
     told = f"{reply.request.method} {printable(reply.request.path)}: {error}"
-    return Misread(told) if reply.answer.error and _main(reply).status < 500 else told
+    is_lost = not reply.answer.error or reply.answer.error.endswith(REFUSED_OR_LOST)
+    return told if is_lost or _main(reply).status >= 500 else Misread(told)
 
 
 def _main(reply: Reply) -> Response:

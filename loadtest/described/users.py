@@ -10,11 +10,12 @@ from loadtest.described.description import TargetDescription
 from loadtest.described.runtime import DescribedCluster
 from loadtest.described.schema import USER, RequestSpec, templates
 from loadtest.described.shell import run_command
-from loadtest.history import Action
+from loadtest.history import Action, OpOutcome
 from loadtest.operations import Operation
 from loadtest.target import Target, TargetError, answering, converse, make_browser, send
 
 _AT_A_TIME = 4
+_TRIES = 6
 _SECONDS = 60.0
 """Limit of the command."""
 _PLACE = ("users", "command")
@@ -52,8 +53,13 @@ def certificate_hint(description: TargetDescription) -> str:
 
 
 def _find_complaint(target: Target, account: str, password: str) -> str:
-    """Return why an account can't log in; empty if it can."""
-    return send(target, Operation(Action.LOGIN), account, password).answer.error
+    """Return why an account can't log in; empty if it can. Where it is unknown, it is tried again: with sessions of its
+    own at each node a page behind the login may show nobody."""
+    for _ in range(_TRIES):
+        answer = send(target, Operation(Action.LOGIN), account, password).answer
+        if answer.outcome is not OpOutcome.UNKNOWN:
+            break
+    return answer.error
 
 
 def _sign_up(target: Target, adapter: DescribedAdapter, spec: RequestSpec, account: str, password: str) -> str:

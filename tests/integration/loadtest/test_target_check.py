@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import random
+import re
 import secrets
 import ssl
 from pathlib import Path
@@ -17,7 +19,7 @@ from loadtest.cli.target import target
 from loadtest.described.description import read_description
 from loadtest.described.target import DescribedTarget
 from loadtest.target import TargetError
-from tests.support.plain_shop import ACCOUNT, FILE, PlainShop, serving_shop
+from tests.support.plain_shop import ACCOUNT, FILE, PASSWORD, PlainShop, Visit, serving_shop
 
 
 def check(tmp_path: Path, shop: PlainShop, *changes: tuple[str, str]) -> tuple[int, str]:
@@ -62,6 +64,47 @@ def test_a_check_tries_the_requests_of_an_account_and_puts_the_password_back(tmp
     assert "password undone" not in printed
     assert shop.changes == 2
     assert set(shop.users.values()) == {"a secret & more"}
+
+
+class Apart(PlainShop):
+    """Its sessions are in one of two nodes each, and any request goes to any node."""
+
+    def __post_init__(self) -> None:
+        self.nodes: tuple[dict[str, Visit], ...] = ({}, {})
+        self.choice = random.Random(0)
+        self.node = 0
+        super().__post_init__()
+
+    @property
+    def visits(self) -> dict[str, Visit]:
+        return self.nodes[self.node]
+
+    @visits.setter
+    def visits(self, _: dict[str, Visit]) -> None: ...
+
+    def make(self) -> Flask:
+        app = super().make()
+        app.before_request_funcs[None].insert(0, self._choose)
+        return app
+
+    def _choose(self) -> None:
+        self.node = self.choice.randrange(2)
+
+
+def test_a_load_begins_on_nodes_with_sessions_of_their_own_and_leaves_each_password(tmp_path: Path) -> None:
+    text = re.sub(
+        r"\[csrf\]\n(.+\n)+", "", (FILE + ACCOUNT).replace('page = "/login"\n', "").replace('page = "/signup"\n', "")
+    )
+    text = text.replace(', token = "{csrf}"', "").replace('token = "{csrf}"', 'a = "b"')
+    for seed in range(12):
+        shop = Apart(checks_token=False)
+        shop.choice.seed(seed)
+        shop.users = {f"user{number}@example.org": PASSWORD for number in range(1, 7)}
+        with serving_shop(shop) as url:
+            (tmp_path / "shop.toml").write_text(text.replace("URL", url))
+            with DescribedTarget(read_description(tmp_path / "shop.toml"), None):
+                pass
+        assert set(shop.users.values()) == {PASSWORD}
 
 
 EMPTY = '[requests.empty]\npath = "/list/empty"\nform = { token = "{csrf}" }\nredirect = "/"\n'
@@ -409,7 +452,21 @@ def test_a_load_starts_where_only_the_application_is_wrong(tmp_path: Path) -> No
     shop = PlainShop(crosses=True)
     shop.numbers = itertools.count(17)  # so that the page after the login of the check is a visitor's
     prepare(tmp_path, shop, "", "")
-    assert next(shop.numbers) > 30, "it made another visit"
+
+
+def test_an_answer_that_is_wrong_in_one_visit_only_is_the_applications(tmp_path: Path) -> None:
+    class Misses(PlainShop):
+        def make(self) -> Flask:
+            app = super().make()
+            app.before_request_funcs[None].append(self.miss)
+            return app
+
+        def miss(self) -> tuple[str, int] | None:
+            is_first = self.requests[-1] == "POST /count" and self.requests.count("POST /count") == 1
+            return ("not now", 404) if is_first else None
+
+    prepare(tmp_path, shop := Misses(), "", "")
+    assert shop.requests.count("POST /count") > 2, "it made another visit"
 
 
 class UsersInFiles(dict[str, str]):
