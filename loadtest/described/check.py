@@ -57,21 +57,24 @@ def check_target(target: "DescribedTarget") -> TargetCheck:
     return found
 
 
-def find_misread(target: "DescribedTarget") -> list[str]:
-    """Return the lines of answers that are not as the file says. The target's users are made.
+def find_misread(target: "DescribedTarget") -> tuple[list[str], bool]:
+    """Return the lines of answers that are not as the file says, and whether a login begins with an empty session. The
+    target's users are made.
 
     Several visits must find them: what is wrong in one of them only is the application's.
     """
-    lines: list[str] | None = None
+    lines: list[str] = []
+    login_empties = True
     with answering(target.url, certificate_hint(target.described)):
-        for _ in range(_VISITS):
+        for number in range(_VISITS):
             _make(Visit(target, found := TargetCheck()))
             if found.left:
-                return found.left  # the next visit would find other things because of it
-            lines = found.misread if lines is None else [line for line in lines if line in found.misread]
-            if not lines:
+                return found.left, False  # the next visit would find other things because of it
+            lines = [line for line in lines if line in found.misread] if number else found.misread
+            login_empties &= bool(found.login_empties)
+            if not lines and not login_empties:
                 break
-    return lines or []
+    return lines, login_empties
 
 
 def _make(visit: "Visit") -> None:
@@ -312,10 +315,8 @@ class Visit:
         self.is_kept = not lost and not (counter is UNSET and items is UNSET)
         if lost:
             self._counter, self._added = 0 if counter is UNSET else counter, False
-        if not lost or self.target.adapter.login_empties:
-            return ""
-        what = f"{' and '.join(lost)} after another login"
-        return Misread(f"{what}: where a login begins with an empty session, give login_empties = true")
+            self.found.login_empties = f"{' and '.join(lost)} after another login"
+        return ""
 
     def _judge_emptied(self, reply: Reply) -> str:
         self._added = False

@@ -34,6 +34,9 @@ def find_hints(visit: "Visit") -> Iterator[str]:
         yield f"cookie_changes: {what}; leave it out, or writes into another session can't be found"
     if file.login_empties and visit.is_kept:
         yield "login_empties: another login kept the values; leave it out, or what a login loses is not found"
+    if visit.found.login_empties and not file.login_empties:
+        what = "a login seems to begin with an empty session"
+        yield f"login_empties: {visit.found.login_empties}: {what}; if it should, give login_empties = true"
     if file.url.startswith("http:") and any(_has_secure(reply, file.cookie) for reply in visit.replies):
         why = "over http browsers send it to localhost at most"
         yield f"cookie: {file.cookie} is Secure; {why}: give url with https"

@@ -28,12 +28,14 @@ class CheckStep:
 class TargetCheck:
     """What a check has found. `mistakes` are lines with file and line number, and `misread` those among them by which
     a load would find nothing, or what is not so; `left` are those of what the check has changed and could not put back;
-    `missing` is what nobody can find out, with the reason; `hints` are keys that the file could have."""
+    `login_empties` tells what another login did not keep; `missing` is what nobody can find out, with the reason;
+    `hints` are keys that the file could have."""
 
     steps: list[CheckStep] = field(default_factory=list)
     mistakes: list[str] = field(default_factory=list)
     misread: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    login_empties: str = ""
     missing: Mapping[Kind | Sight, str] = field(default_factory=dict)
     hints: list[str] = field(default_factory=list)
 

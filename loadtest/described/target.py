@@ -5,6 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
+
 from deploy import ClusterError
 from loadtest.checker import Kind
 from loadtest.claims.claim import Sight
@@ -90,7 +92,10 @@ class DescribedTarget:
             what = f"{reply.request.method} {reply.request.path}"
             raise TargetError(f"{where}: {what} is not answered as described: {reply.answer.error}")
         make_users(self, self.adapter, self.described, self.cluster)
-        if misread := find_misread(self):
+        misread, login_empties = find_misread(self)
+        if login_empties:
+            self.adapter = msgspec.structs.replace(self.adapter, login_empties=True)
+        if misread:
             first, *more = misread
             rest = f"; `session-cluster target check {self.described.path}` shows {len(more)} more" if more else ""
             raise TargetError(f"{first}{rest}")

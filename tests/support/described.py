@@ -34,11 +34,11 @@ counter = { json = "/count" }
 
 
 def write_target(
-    folder: Path, runtime: str, *, url: str = "http://127.0.0.1:9", requests: str = LOGOUT + COUNT, keys: str = ""
+    folder: Path, runtime: str, *, url: str = "http://127.0.0.1:9", requests: str = LOGOUT + COUNT
 ) -> TargetDescription:
-    """Write shop.toml into a folder, and read it. `keys` are more of those outside of tables."""
+    """Write shop.toml into a folder, and read it."""
     file = folder / "shop.toml"
-    head = f'name = "Shop"\nurl = "{url}"\ncookie = "shop"\nsite = "/"\n{keys}\n[users]\ncount = 12\n'
+    head = f'name = "Shop"\nurl = "{url}"\ncookie = "shop"\nsite = "/"\n\n[users]\ncount = 12\n'
     file.write_text(f'{head}name = "user-{{n}}"\npassword = "secret"\n{REQUESTS}{requests}\n{runtime}')
     return read_description(file)
 
@@ -95,4 +95,4 @@ def write_small_shop(folder: Path, *, requests: str = LOGOUT + COUNT, **given: s
     """Write the file of `small_shop`."""
     runtime = small_shop(folder, **given)
     url = runtime.splitlines()[0].removeprefix("# ")
-    return write_target(folder, runtime, url=url, requests=requests, keys="login_empties = true\n")
+    return write_target(folder, runtime, url=url, requests=requests)

@@ -77,8 +77,7 @@ def test_tabs_change_passwords_and_end_sessions_that_a_file_describes(
 @pytest.mark.parametrize("mix", ["tabs", "browsers"])
 def test_tabs_lose_nothing_by_a_login_that_begins_with_an_empty_session(tmp_path: Path, mix: str) -> None:
     with serving_shop(PlainShop(checks_token=False, login_empties=True)) as url:
-        text = (FILE + ACCOUNT).replace("URL", url).replace("count = 6", "count = 12")
-        (tmp_path / "shop.toml").write_text(text.replace('cookie = "sid"', 'cookie = "sid"\nlogin_empties = true'))
+        (tmp_path / "shop.toml").write_text((FILE + ACCOUNT).replace("URL", url).replace("count = 6", "count = 12"))
         load = (*LOAD, "--mix", mix, "--out", tmp_path / "out")
         done = run_command("load", "--target", tmp_path / "shop.toml", *load)
     assert done.returncode == 0, done.stdout + done.stderr
