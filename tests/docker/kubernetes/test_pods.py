@@ -161,8 +161,9 @@ def test_an_outage_of_the_store_ends_no_pod(pods: Pods, passwords: dict[str, str
 def test_pods_end_in_order_and_nobody_is_logged_out(pods: Pods, passwords: dict[str, str]) -> None:
     browser = browse(pods)
     browser.log_in(passwords)
-    # Kubernetes takes the pod out of the DNS first; Docker does so when the container has ended.
     assert pods.running["node-1"].stop(30) == 0
+    # Kubernetes takes the pod out of the DNS first; Docker does so when the container has ended, and nginx asks later.
+    wait_until(lambda: browser.get("/me").status_code == 200, "nginx has forgotten the node's address")
     assert browser.user == "alice"
     proxy = pods.running["proxy-1"]
     proxy.pre_stop()
