@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _MOST_COOKIES = 5
 _SAME_SESSION = "where each answer brings one of the same session, give cookie_changes = true"
 _VISITS, _TRIES = 3, 6
+_MOST_REFUSALS = 3
 
 
 def check_target(target: "DescribedTarget") -> TargetCheck:
@@ -159,16 +160,19 @@ class Visit:
         """Return the user whom a browser shows."""
         return self._send(Operation(Action.LOOK), browser, self.password).answer.user
 
-    def log_in(self, password: str) -> Browser | None:
+    def log_in(self, password: str, most_refusals: int = _MOST_REFUSALS) -> Browser | None:
         """Log in with another browser; return None if no login was accepted. One that may have failed for another
-        reason than its password is repeated."""
+        reason than its password is repeated, but not often: some applications lock an account."""
+        refusals = 0
         for _ in range(_TRIES):
             browser = make_browser(self.target)
             with suppress(ConnectionError, http.client.HTTPException):
                 reply = self._send(Operation(Action.LOGIN), browser, password)
                 if reply.answer.outcome is OpOutcome.OK:
                     return browser
-                if reply.answer.refused or reply.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS}:
+                refusals += reply.answer.outcome is OpOutcome.FAIL
+                is_certain = reply.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS}
+                if reply.answer.refused or is_certain or refusals == most_refusals:
                     return None
         return None
 

@@ -59,7 +59,7 @@ class PlainShop:
         self.numbers = itertools.count(1)
         self.lock = threading.Lock()
         self.requests: list[str] = []
-        self.changes = self.logins = 0
+        self.changes = self.logins = self.wrong_logins = 0
 
     def end_others(self, user: str, keep: str) -> None:
         """End the sessions of a user but one."""
@@ -122,6 +122,7 @@ class PlainShop:
             word = request.form["word"]
             is_old = self.keeps_old_password and word in self.old_passwords
             if self.users.get(request.form["name"]) != word and not is_old:
+                self.wrong_logins += request.form["name"] in self.users
                 return show(here(), "<p class=error>Unknown user or wrong password.</p><input name=word type=password>")
             with self.lock:
                 old = self.visits.pop(request.cookies.get("sid", ""), Visit())

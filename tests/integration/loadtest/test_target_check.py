@@ -141,6 +141,11 @@ def test_the_password_is_put_back_although_one_login_fails(tmp_path: Path, numbe
     assert shop.changes == (0 if number == 3 else 2), "without the login of the visit there is no change"
 
 
+def test_the_check_tries_a_wrong_password_once_since_accounts_may_be_locked(tmp_path: Path) -> None:
+    status, printed = check(tmp_path, shop := PlainShop(), WITH_ACCOUNT)
+    assert (status, shop.wrong_logins) == (0, 1), printed
+
+
 def test_an_emptied_list_that_is_full_is_one_line(tmp_path: Path) -> None:
     for shop, expected in ((PlainShop(), 0), (PlainShop(keeps_list=True), 1)):
         status, printed = check(tmp_path, shop, (LAST, LAST + EMPTY))
